@@ -1,0 +1,1 @@
+"""The only thing the services have in common: event schemas, topics, and the runtime under both."""

@@ -1,0 +1,71 @@
+"""Settings as every service reads them from the environment; only ``app`` and ``__main__`` modules do that.
+
+Names are ``HEADROOM_`` plus the field, nested fields joined by two underscores: ``HEADROOM_KAFKA__BOOTSTRAP``.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.clock import Clock, VirtualClock, WallClock
+
+
+class KafkaSettings(BaseModel):
+    """How to reach Kafka and how to behave in its groups."""
+
+    bootstrap: str = "127.0.0.1:9092"
+    topic_prefix: str = Field("", description="put before every topic, group and transactional id: several systems on one broker")
+    partitions: int = Field(8, ge=1, description="partitions of the sharded topics; fixed for a topic's life")
+    replication_factor: int = Field(1, ge=1)
+    session_timeout: float = Field(8.0, gt=0, description="seconds without a heartbeat after which a worker counts as dead")
+    instance_id: str | None = Field(None, description="static membership: a restart within the session timeout moves nothing")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    ssl_cafile: Path | None = None
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+
+
+class HttpSettings(BaseModel):
+    """Where a process serves its API, ``/healthz``, ``/readyz`` and ``/metrics``."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+
+
+class ClockSettings(BaseModel):
+    """Wall time, or with ``as_of`` a virtual time that runs ``speed`` times as fast from wall time ``started`` on."""
+
+    as_of: datetime | None = None
+    speed: float = Field(1.0, ge=0)
+    started: datetime | None = None
+
+    @field_validator("as_of", "started")
+    @classmethod
+    def _in_utc(cls, value: datetime | None) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+    def clock(self) -> Clock:
+        """The clock these settings describe; without ``started`` a virtual clock starts now."""
+        if self.as_of is None:
+            return WallClock()
+        return VirtualClock(self.as_of, self.speed, self.started or datetime.now(UTC))
+
+
+class Settings(BaseSettings):
+    """What every service needs; each service's ``settings`` module adds its own."""
+
+    model_config = SettingsConfigDict(env_prefix="HEADROOM_", env_nested_delimiter="__", extra="ignore")
+
+    kafka: KafkaSettings = KafkaSettings()
+    http: HttpSettings = HttpSettings()
+    clock: ClockSettings = ClockSettings()
+    database_url: str = Field("", description="SQLAlchemy URL with asyncpg, e.g. postgresql+asyncpg://user@host/db")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+    bootstrap_key_hash: str = Field("", description="SHA-256 (hex) of the first API key, which has every scope; empty: none")

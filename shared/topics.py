@@ -1,0 +1,55 @@
+"""Every topic of the system, in one place; nothing else names a topic and nothing relies on auto-creation.
+
+A physical topic is ``prefix + name``. Only inbox, deals and history are sharded by key; for the others, owning the one
+partition is what "one owner" means.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What a topic is called, how it is cut and how long it is kept.
+
+    ``keep`` is the retention of a topic that is deleted by age; a compacted topic keeps the last record of each key.
+    ``key`` and ``doc`` are for people: they go into the generated AsyncAPI document.
+    """
+
+    name: str
+    key: str
+    doc: str
+    cleanup: Literal["compact", "delete"]
+    keep: timedelta | None = None
+    sharded: bool = False
+
+    def partitions(self, shards: int) -> int:
+        """How many partitions the topic has in a system of ``shards`` shards."""
+        return shards if self.sharded else 1
+
+    def config(self) -> dict[str, str]:
+        """The topic's configuration as Kafka spells it."""
+        if self.cleanup == "compact":
+            return {"cleanup.policy": "compact", "min.compaction.lag.ms": "0", "delete.retention.ms": str(int(7 * DAY / timedelta(milliseconds=1)))}
+        assert self.keep is not None, f"{self.name}: a topic deleted by age says how long it is kept"
+        return {"cleanup.policy": "delete", "retention.ms": str(int(self.keep / timedelta(milliseconds=1)))}
+
+
+INBOX = Topic("inbox.v1", "deal id, or source object", "the exact bytes of one object and its request's headers", "delete", 7 * DAY, sharded=True)
+DEALS = Topic("deals.v1", "deal id", "the whole deal as last known", "compact", sharded=True)
+REPORTS = Topic("reports.v1", "pool or deal, week, kind, source object", "who reported what capacity, and when", "compact")
+SIGNALS = Topic("signals.v1", "source event id", "observed operations", "delete", 90 * DAY)
+PLANS = Topic("plans.v1", "id@version", "published plans, whole", "compact")
+CELLS = Topic("cells.v1", "deals partition, cell or mark", "absolute sums of one cell in one deals partition", "compact")
+FRAMES = Topic("frames.v1", "none", "one projection: all that triggers see, in order", "delete", 90 * DAY)
+POSITIONS = Topic("positions.v1", "pool, week", "the live capacity table", "compact")
+EPISODES = Topic("episodes.v1", "trigger, scope", "state of each episode and the frame it is applied to", "compact")
+RECALIBRATIONS = Topic("recalibrations.v1", "recalibration id", "what an episode asks of whom by when", "compact")
+DECISIONS = Topic("decisions.v1", "recalibration id", "what the owners answered", "delete", 730 * DAY)
+HISTORY = Topic("history.v1", "as in its own topic", "every normalised deal, report and plan, uncompacted", "delete", 730 * DAY, sharded=True)
+DEAD_LETTERS = Topic("dead-letters.v1", "as the origin", "what could not be used, and why", "delete", 30 * DAY)
+
+ALL = (INBOX, DEALS, REPORTS, SIGNALS, PLANS, CELLS, FRAMES, POSITIONS, EPISODES, RECALIBRATIONS, DECISIONS, HISTORY, DEAD_LETTERS)
