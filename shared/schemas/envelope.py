@@ -1,0 +1,33 @@
+"""The CloudEvents envelope on Kafka: the binary binding, attributes in ``ce_*`` headers, JSON data in the value."""
+
+from datetime import datetime
+
+Headers = list[tuple[str, bytes]]
+
+SPECVERSION = b"1.0"
+JSON = b"application/json"
+
+
+def headers(type: str, id: str, source: str, time: datetime | None = None, traceparent: bytes | None = None) -> Headers:
+    """Kafka headers of one event of ``type`` (such as ``headroom.deal.v1``), unique by ``source`` and ``id``."""
+    made: Headers = [
+        ("ce_specversion", SPECVERSION),
+        ("ce_type", type.encode()),
+        ("ce_id", id.encode()),
+        ("ce_source", source.encode()),
+        ("content-type", JSON),
+    ]
+    if time is not None:
+        made.append(("ce_time", time.isoformat().encode()))
+    if traceparent:
+        made.append(("ce_traceparent", traceparent))
+    return made
+
+
+def attribute(headers: object, name: str) -> str | None:
+    """The CloudEvents attribute ``name`` from Kafka headers (pairs of name and bytes), or None."""
+    wanted = "ce_" + name
+    for key, value in headers:  # type: ignore[attr-defined]
+        if key == wanted:
+            return str(value, "utf-8", "replace")
+    return None

@@ -1,0 +1,44 @@
+"""``episodes.v1``: the state of each trigger in each scope, pending ones included."""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+TYPE = "headroom.episode.v1"
+
+Phase = Literal["clear", "pending", "firing", "mitigated"]
+Severity = Literal["info", "warning", "critical"]
+
+
+class Episode(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One breach of one trigger in one scope, from the first pending frame to resolved.
+
+    ``number`` counts the episodes of this trigger and scope, ``transition`` those of this episode; ``applied`` is the
+    offset of the frame the row is applied to: an earlier or equal frame changes nothing. ``since`` is when the condition
+    began to hold, ``fired`` when it had held long enough. ``weeks`` are all weeks breached so far, in order.
+    ``clear_since`` is when the clear condition began to hold without a break.
+    """
+
+    trigger: str
+    scope: str
+    number: int
+    phase: Phase
+    applied: int
+    transition: int = 0
+    since: datetime | None = None
+    fired: datetime | None = None
+    clear_since: datetime | None = None
+    severity: Severity = "warning"
+    weeks: list[str] = []
+    worst: float = 0.0
+    recalibration: str | None = None
+
+
+def record_key(trigger: str, scope: str) -> bytes:
+    """The Kafka key of an episode."""
+    return msgspec.json.encode([trigger, scope])
+
+
+encode = msgspec.json.Encoder().encode
+decode = msgspec.json.Decoder(Episode).decode
