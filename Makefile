@@ -1,0 +1,75 @@
+# One recipe for people and for CI: every target does all of its own set-up.
+# Needs only make and a Python from 3.11 to 3.13.
+
+VENV    ?= .venv
+PY      := $(VENV)/bin/python
+STAMP   := $(VENV)/.ready
+ARGS    ?=
+N       ?= 20
+SOURCES := headroom shared services tests $(wildcard benchmarks) $(wildcard deploy) $(wildcard examples)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test lint format bench faults lock clean
+
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make the virtual environment (done once, then instant)
+
+# The first interpreter that runs, is in range and can make a virtual environment. A name on the PATH is not
+# enough: version managers leave shims for versions that are not active.
+$(STAMP): requirements.lock pyproject.toml
+	@set -e; \
+	usable='import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'; \
+	if ! $(PY) -c "$$usable" >/dev/null 2>&1; then \
+	  for candidate in python3.13 python3.12 python3.11 python3 python; do \
+	    if $$candidate -c "$$usable" >/dev/null 2>&1; then chosen=$$candidate; break; fi; \
+	  done; \
+	  if [ -z "$$chosen" ]; then \
+	    echo "No Python from 3.11 to 3.13 with venv and ensurepip was found on the PATH." >&2; \
+	    echo "Install one (on Debian and Ubuntu: apt install python3 python3-venv) and run make again." >&2; exit 1; \
+	  fi; \
+	  echo "Making $(VENV) with $$($$chosen --version) ($$chosen)"; \
+	  $$chosen -m venv --clear $(VENV); \
+	fi; \
+	$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip >/dev/null; \
+	echo "Installing the locked packages into $(VENV): one to two minutes the first time"; \
+	$(PY) -m pip install --require-hashes --only-binary :all: --disable-pip-version-check -r requirements.lock \
+	  | awk '/^ *(Collecting|Downloading|Using cached)/ {n++; if (n % 20 == 0) {printf "  … %d\n", n; fflush()}} \
+	         /^(Installing|Successfully)/ {print "  " substr($$0, 1, 60) " …"; fflush()}'; \
+	test -x $(VENV)/bin/pytest || { echo "The packages could not be installed; pip's words are above." >&2; exit 1; }; \
+	$(PY) -m pip install --quiet --no-deps --no-build-isolation --disable-pip-version-check -e .
+	@touch $@
+
+demo: $(STAMP) ## Play the margin-volume trap into the running system and watch it caught
+	@$(PY) -m headroom demo $(ARGS)
+
+up: $(STAMP) ## Start broker, database and all services; Ctrl-C stops them (ARGS="--ephemeral")
+	@$(PY) -m headroom up $(ARGS)
+
+test: $(STAMP) ## Run the tests (ARGS="tests/unit -k cells")
+	@$(PY) -m pytest $(ARGS)
+
+lint: $(STAMP) ## Check style, types and who imports whom
+	$(PY) -m ruff check $(SOURCES)
+	$(PY) -m ruff format --check $(SOURCES)
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+
+format: $(STAMP) ## Put the sources into the one format
+	$(PY) -m ruff check --fix $(SOURCES)
+	$(PY) -m ruff format $(SOURCES)
+
+bench: $(STAMP) ## Run a benchmark beside its peers (B=fold ARGS=--json)
+	@test -n "$(B)" || { echo "Name one: make bench B=$$(ls benchmarks/*.py | xargs -n1 basename -s .py | grep -v '^_' | paste -sd'|')"; exit 2; }
+	@$(PY) -m benchmarks.$(B) $(ARGS)
+
+faults: $(STAMP) ## Kill and stall the services under load, N times (N=200)
+	@HEADROOM_FAULT_RUNS=$(N) $(PY) -m pytest tests/faults -m faults --timeout 0 $(ARGS)
+
+lock: $(STAMP) ## Resolve requirements.lock anew (needs uv)
+	uv pip compile pyproject.toml --extra dev --extra local --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-header --upgrade --output-file requirements.lock
+
+clean: ## Remove the virtual environment and the caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
