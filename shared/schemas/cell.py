@@ -29,9 +29,15 @@ class CellKey(msgspec.Struct, frozen=True, array_like=True):
 
 
 class OwnSums(msgspec.Struct, array_like=True):
-    """Sums over lines that bring their own probability p; q is the quantity, net and list are money."""
+    """Sums over lines that bring their own probability p; q is the quantity, net and list are money.
+
+    Σp, Σp² and Σp³ stand in for the sums with q where the plan sets one quantity for every deal.
+    """
 
     count: int = 0
+    p: float = 0.0
+    p2: float = 0.0
+    p3: float = 0.0
     pq: float = 0.0
     pq2: float = 0.0
     pq3: float = 0.0

@@ -1,7 +1,5 @@
 """``inbox.v1``: one record per object that came in — the exact bytes of its part, the request's headers as Kafka headers."""
 
-import msgspec
-
 DEAL, REPORT, SIGNAL = "deal", "report", "signal"
 
 SOURCE_HEADER = "headroom_source"
@@ -13,10 +11,6 @@ KIND_HEADER = "headroom_kind"
 RECEIVED_HEADER = "headroom_received"
 """When the door accepted it, ISO 8601 in UTC by the system's clock."""
 
+REQUEST_PREFIX = "http_"
+"""Before the request's own headers, kept for audit; those that carry secrets are left out."""
 
-class InboxHeaders(msgspec.Struct, frozen=True):
-    """The headers the door puts on a record; the request's own are kept beside them, prefixed ``http_``, secrets left out."""
-
-    source: str
-    kind: str
-    received: str
