@@ -17,11 +17,17 @@ class KafkaSettings(BaseModel):
     """How to reach Kafka and how to behave in its groups."""
 
     bootstrap: str = "127.0.0.1:9092"
-    topic_prefix: str = Field("", description="put before every topic, group and transactional id: several systems on one broker")
+    topic_prefix: str = Field(
+        "", description="put before every topic, group and transactional id: several systems on one broker"
+    )
     partitions: int = Field(8, ge=1, description="partitions of the sharded topics; fixed for a topic's life")
     replication_factor: int = Field(1, ge=1)
-    session_timeout: float = Field(8.0, gt=0, description="seconds without a heartbeat after which a worker counts as dead")
-    instance_id: str | None = Field(None, description="static membership: a restart within the session timeout moves nothing")
+    session_timeout: float = Field(
+        8.0, gt=0, description="seconds without a heartbeat after which a worker counts as dead"
+    )
+    instance_id: str | None = Field(
+        None, description="static membership: a restart within the session timeout moves nothing"
+    )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     ssl_cafile: Path | None = None
     ssl_certfile: Path | None = None
@@ -68,4 +74,6 @@ class Settings(BaseSettings):
     database_url: str = Field("", description="SQLAlchemy URL with asyncpg, e.g. postgresql+asyncpg://user@host/db")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
-    bootstrap_key_hash: str = Field("", description="SHA-256 (hex) of the first API key, which has every scope; empty: none")
+    bootstrap_key_hash: str = Field(
+        "", description="SHA-256 (hex) of the first API key, which has every scope; empty: none"
+    )

@@ -33,23 +33,59 @@ class Topic:
     def config(self) -> dict[str, str]:
         """The topic's configuration as Kafka spells it."""
         if self.cleanup == "compact":
-            return {"cleanup.policy": "compact", "min.compaction.lag.ms": "0", "delete.retention.ms": str(int(7 * DAY / timedelta(milliseconds=1)))}
+            return {
+                "cleanup.policy": "compact",
+                "min.compaction.lag.ms": "0",
+                "delete.retention.ms": str(int(7 * DAY / timedelta(milliseconds=1))),
+            }
         assert self.keep is not None, f"{self.name}: a topic deleted by age says how long it is kept"
         return {"cleanup.policy": "delete", "retention.ms": str(int(self.keep / timedelta(milliseconds=1)))}
 
 
-INBOX = Topic("inbox.v1", "deal id, or source object", "the exact bytes of one object and its request's headers", "delete", 7 * DAY, sharded=True)
+INBOX = Topic(
+    "inbox.v1",
+    "deal id, or source object",
+    "the exact bytes of one object and its request's headers",
+    "delete",
+    7 * DAY,
+    sharded=True,
+)
 DEALS = Topic("deals.v1", "deal id", "the whole deal as last known", "compact", sharded=True)
-REPORTS = Topic("reports.v1", "pool or deal, week, kind, source object", "who reported what capacity, and when", "compact")
+REPORTS = Topic(
+    "reports.v1", "pool or deal, week, kind, source object", "who reported what capacity, and when", "compact"
+)
 SIGNALS = Topic("signals.v1", "source event id", "observed operations", "delete", 90 * DAY)
 PLANS = Topic("plans.v1", "id@version", "published plans, whole", "compact")
-CELLS = Topic("cells.v1", "deals partition, cell or mark", "absolute sums of one cell in one deals partition", "compact")
+CELLS = Topic(
+    "cells.v1", "deals partition, cell or mark", "absolute sums of one cell in one deals partition", "compact"
+)
 FRAMES = Topic("frames.v1", "none", "one projection: all that triggers see, in order", "delete", 90 * DAY)
 POSITIONS = Topic("positions.v1", "pool, week", "the live capacity table", "compact")
 EPISODES = Topic("episodes.v1", "trigger, scope", "state of each episode and the frame it is applied to", "compact")
 RECALIBRATIONS = Topic("recalibrations.v1", "recalibration id", "what an episode asks of whom by when", "compact")
 DECISIONS = Topic("decisions.v1", "recalibration id", "what the owners answered", "delete", 730 * DAY)
-HISTORY = Topic("history.v1", "as in its own topic", "every normalised deal, report and plan, uncompacted", "delete", 730 * DAY, sharded=True)
+HISTORY = Topic(
+    "history.v1",
+    "as in its own topic",
+    "every normalised deal, report and plan, uncompacted",
+    "delete",
+    730 * DAY,
+    sharded=True,
+)
 DEAD_LETTERS = Topic("dead-letters.v1", "as the origin", "what could not be used, and why", "delete", 30 * DAY)
 
-ALL = (INBOX, DEALS, REPORTS, SIGNALS, PLANS, CELLS, FRAMES, POSITIONS, EPISODES, RECALIBRATIONS, DECISIONS, HISTORY, DEAD_LETTERS)
+ALL = (
+    INBOX,
+    DEALS,
+    REPORTS,
+    SIGNALS,
+    PLANS,
+    CELLS,
+    FRAMES,
+    POSITIONS,
+    EPISODES,
+    RECALIBRATIONS,
+    DECISIONS,
+    HISTORY,
+    DEAD_LETTERS,
+)

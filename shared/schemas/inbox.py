@@ -13,4 +13,3 @@ RECEIVED_HEADER = "headroom_received"
 
 REQUEST_PREFIX = "http_"
 """Before the request's own headers, kept for audit; those that carry secrets are left out."""
-

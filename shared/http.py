@@ -1,0 +1,77 @@
+"""What every process serves: ``/healthz``, ``/readyz`` and ``/metrics``; and how it serves, in its own event loop."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from shared import problems
+from shared.settings import HttpSettings
+
+Reasons = Callable[[], Iterable[str]]
+"""Answers why a process is not ready: sentences, none when it is."""
+
+
+def create_ops_app(title: str, not_ready: Reasons, registry: CollectorRegistry = REGISTRY) -> FastAPI:
+    """A FastAPI application with the three routes; APIs add theirs to it.
+
+    ``/healthz`` says that the process runs, ``/readyz`` 200 or 503 with the reasons, ``/metrics`` the Prometheus series.
+    """
+    app = FastAPI(title=title)
+    problems.install(app)
+
+    async def healthz(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(request: Request) -> Response:
+        reasons = list(not_ready())
+        return JSONResponse({"ready": not reasons, "reasons": reasons}, status_code=503 if reasons else 200)
+
+    async def metrics(request: Request) -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    app.add_route("/healthz", healthz, include_in_schema=False)
+    app.add_route("/readyz", readyz, include_in_schema=False)
+    app.add_route("/metrics", metrics, include_in_schema=False)
+    return app
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the process decides when it ends."""
+
+    def install_signal_handlers(self) -> None:
+        """Left to the process."""
+
+
+async def serve(app: FastAPI, http: HttpSettings, stop: asyncio.Event | None = None) -> None:
+    """Serve ``app`` until ``stop`` is set or the task is cancelled; open requests get five seconds to end.
+
+    Raises OSError when the port is taken.
+    """
+    config = uvicorn.Config(
+        app,
+        host=http.host,
+        port=http.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=5,
+        lifespan="on",
+    )
+    server = Server(config)
+    if stop is None:
+        await server._serve()
+        return
+
+    async def watch(event: asyncio.Event) -> None:
+        await event.wait()
+        server.should_exit = True
+
+    watcher = asyncio.create_task(watch(stop))
+    try:
+        await server._serve()
+    finally:
+        watcher.cancel()

@@ -1,0 +1,128 @@
+"""What a service tells the runtime: its state as shards of a log, or a sink that keeps it in a database.
+
+A **shard** is everything one role knows about one partition number. Its state is a fold over its state topics, so it can
+be forgotten at any time and read again; what it publishes goes out in flushes, each one transaction. All partitions with
+the same number of a role's state and input topics form one shard and are always assigned together.
+
+The order at an assignment: ``make_shard`` → the writer fences the previous owner → the state topics are applied from
+their beginning up to the end seen then → ``restored`` → input topics begin → flushes. State topics go on being applied
+as they grow. Nothing is published and nothing acknowledged before ``restored``.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, runtime_checkable
+
+from shared.topics import Topic
+
+
+class Record(Protocol):
+    """One record as it lies in Kafka; ``timestamp`` in milliseconds since the epoch."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+    @property
+    def timestamp(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records of one partition in the log's order, never empty.
+
+    ``next_offset`` is where reading goes on: past the last record and past whatever the log has instead of records.
+    ``restoring`` is true until the shard's restore barrier is reached.
+    """
+
+    topic: Topic
+    partition: int
+    records: Sequence[Record]
+    next_offset: int
+    restoring: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record to write. The partition is named by the writer: owning it is what allows writing to it."""
+
+    topic: Topic
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+class Shard(Protocol):
+    """State of one partition number, in memory, folded from the log."""
+
+    def apply(self, batch: Batch) -> None:
+        """Fold records in; called in order per partition, also while restoring. No I/O; an exception ends the process."""
+        ...
+
+    def restored(self, ends: Mapping[Topic, int]) -> None:
+        """The state topics are read up to ``ends``, the end offset of each at the assignment; publishing may begin."""
+        ...
+
+    def flush(self, now: datetime) -> Sequence[Outgoing]:
+        """What changed since the last flush, marked clean; empty when nothing did.
+
+        The runtime writes it as one transaction and then acknowledges every input applied before this call. When that
+        fails the process ends, so a flush never has to be undone.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A service whose state lies on the log. All its topics have the same number of partitions.
+
+    ``flush_every`` is the time between flushes in seconds; the process spends at most ``flush_share`` of its time on
+    them, so under load they come less often.
+    """
+
+    name: str
+    state_topics: tuple[Topic, ...]
+    input_topics: tuple[Topic, ...]
+    make_shard: Callable[[int], Shard]
+    flush_every: float = 0.05
+    flush_share: float = 0.2
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        return self.state_topics + self.input_topics
+
+
+class Sink(Protocol):
+    """State that lives in a database."""
+
+    async def apply(self, batch: Batch) -> None:
+        """Make everything in the batch durable; on return the runtime acknowledges it.
+
+        A batch may come again after a crash. While the database is away this waits and tries again; an exception ends
+        the process.
+        """
+        ...
+
+
+@runtime_checkable
+class PositionedSink(Protocol):
+    """A sink that stores, in the transaction of its effects, how far it has applied."""
+
+    def positions(self) -> Awaitable[Mapping[tuple[Topic, int], int]]:
+        """The next offset to read per topic and partition; what is not named starts where its group has committed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SinkRole:
+    """A service that carries topics into a database."""
+
+    name: str
+    topics: tuple[Topic, ...]
+    sink: Sink
