@@ -110,11 +110,10 @@ async def authorise(request: Request, *scopes: Scope) -> Principal:
     if principal is None:
         raise Problem(401, "unknown or revoked API key", "Ask an administrator for a valid key.")
     if not any(principal.may(scope) for scope in scopes):
-        raise Problem(
-            403,
-            "this key may not do that",
-            f"The route needs the scope {' or '.join(scopes)}; the key {principal.name!r} has {', '.join(sorted(principal.scopes)) or 'none'}.",
-        )
+        has = ", ".join(sorted(principal.scopes)) or "none"
+        needs = " or ".join(scopes)
+        detail = f"The route needs the scope {needs}; the key {principal.name!r} has {has}."
+        raise Problem(403, "this key may not do that", detail)
     request.state.principal = principal
     return principal
 

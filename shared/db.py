@@ -33,5 +33,5 @@ def migrations(url: str) -> Config:
 
 
 def upgrade(url: str) -> None:
-    """Bring the database to the newest migration; does nothing when it is there. Blocks; call it outside an event loop."""
+    """Bring the database to the newest migration, if it is not there. Blocks; call it outside an event loop."""
     command.upgrade(migrations(url), "head")

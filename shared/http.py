@@ -19,7 +19,8 @@ Reasons = Callable[[], Iterable[str]]
 def create_ops_app(title: str, not_ready: Reasons, registry: CollectorRegistry = REGISTRY) -> FastAPI:
     """A FastAPI application with the three routes; APIs add theirs to it.
 
-    ``/healthz`` says that the process runs, ``/readyz`` 200 or 503 with the reasons, ``/metrics`` the Prometheus series.
+    ``/healthz`` says that the process runs, ``/readyz`` 200 or 503 with the reasons, ``/metrics`` the Prometheus
+    series.
     """
     app = FastAPI(title=title)
     problems.install(app)

@@ -17,7 +17,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(Exception):
-    """An answer that is an error: a status, a short title that is the same each time, and what is the matter this time."""
+    """An answer that is an error: a status, a short title, the same each time, and what is the matter this time."""
 
     def __init__(
         self, status: int, title: str, detail: str = "", *, headers: Mapping[str, str] | None = None, **extra: Any

@@ -61,7 +61,7 @@ class StageSums(msgspec.Struct, array_like=True):
 
 
 class ListSums(msgspec.Struct, array_like=True):
-    """Sums over the lines that bring a list price: their number, list value and net value; and all lines' yearly revenue."""
+    """Over the lines that bring a list price: number, list value, net value; and over all lines the yearly revenue."""
 
     count: int = 0
     list: float = 0.0
@@ -70,7 +70,7 @@ class ListSums(msgspec.Struct, array_like=True):
 
 
 class Member(msgspec.Struct, frozen=True, array_like=True):
-    """One of a cell's largest lines; ``p`` is None when the line takes its stage's probability. ``close`` is its day (ISO)."""
+    """One of a cell's largest lines; ``p`` is None when it takes its stage's probability, ``close`` its day (ISO)."""
 
     deal: str
     line: int

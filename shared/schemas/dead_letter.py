@@ -6,7 +6,7 @@ TYPE = "headroom.dead-letter.v1"
 
 
 class DeadLetter(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One record that could not be used: its original bytes (base64 in JSON), its origin, the reason, how often it was tried."""
+    """One record that could not be used: original bytes (base64 in JSON), origin, reason, how often it was tried."""
 
     topic: str
     partition: int

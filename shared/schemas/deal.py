@@ -22,7 +22,7 @@ class Stamp(msgspec.Struct, frozen=True, array_like=True, order=True):
 
 
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One product of a deal. Money is in the deal's currency; ``probability`` is the line's own, else its stage's counts."""
+    """One product of a deal. Money is in the deal's currency; without its own ``probability`` the stage's counts."""
 
     product: str
     quantity: float | None = None
@@ -38,10 +38,10 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
 class Deal(msgspec.Struct, omit_defaults=True, kw_only=True):
     """A deal as the CRM last said it.
 
-    ``id`` is ``source/object``; ``version`` counts the changes the normaliser wrote; ``deleted`` deals stay as a record
-    so that a late event of the same deal does not revive it. ``close`` is the day the deal is expected to close, or
-    closed; ``engaged`` the day work on it began. ``fields`` holds each field's stamp, ``time`` the newest of them in ms.
-    A line's segment, custom flag, type and probability default to the deal's.
+    ``id`` is ``source/object``; ``version`` counts the changes the normaliser wrote; ``deleted`` deals stay as a
+    record so that a late event of the same deal does not revive it. ``close`` is the day the deal is expected to
+    close, or closed; ``engaged`` the day work on it began. ``fields`` holds each field's stamp, ``time`` the newest
+    of them in ms. A line's segment, custom flag, type and probability default to the deal's.
     """
 
     id: str

@@ -8,12 +8,14 @@ SPECVERSION = b"1.0"
 JSON = b"application/json"
 
 
-def headers(type: str, id: str, source: str, time: datetime | None = None, traceparent: bytes | None = None) -> Headers:
-    """Kafka headers of one event of ``type`` (such as ``headroom.deal.v1``), unique by ``source`` and ``id``."""
+def headers(
+    event_type: str, event_id: str, source: str, time: datetime | None = None, traceparent: bytes | None = None
+) -> Headers:
+    """Kafka headers of one event of ``event_type`` (such as ``headroom.deal.v1``), unique by ``source`` and ``event_id``."""
     made: Headers = [
         ("ce_specversion", SPECVERSION),
-        ("ce_type", type.encode()),
-        ("ce_id", id.encode()),
+        ("ce_type", event_type.encode()),
+        ("ce_id", event_id.encode()),
         ("ce_source", source.encode()),
         ("content-type", JSON),
     ]

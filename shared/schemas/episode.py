@@ -15,9 +15,9 @@ class Episode(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One breach of one trigger in one scope, from the first pending frame to resolved.
 
     ``number`` counts the episodes of this trigger and scope, ``transition`` those of this episode; ``applied`` is the
-    offset of the frame the row is applied to: an earlier or equal frame changes nothing. ``since`` is when the condition
-    began to hold, ``fired`` when it had held long enough. ``weeks`` are all weeks breached so far, in order.
-    ``clear_since`` is when the clear condition began to hold without a break.
+    offset of the frame the row is applied to: an earlier or equal frame changes nothing. ``since`` is when the
+    condition began to hold, ``fired`` when it had held long enough. ``weeks`` are all weeks breached so far, in
+    order. ``clear_since`` is when the clear condition began to hold without a break.
     """
 
     trigger: str

@@ -10,7 +10,10 @@ TYPE = "headroom.frame.v1"
 
 
 class ListedDeal(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A deal that the projection lists apart, with the reason: no-product, unknown-product, no-needs, unknown-stage, no-close-date, stale, no-rate."""
+    """A deal that the projection lists apart, with the reason.
+
+    Reasons: no-product, unknown-product, no-needs, unknown-stage, no-close-date, stale, no-rate.
+    """
 
     deal: str
     reason: str
@@ -20,10 +23,10 @@ class ListedDeal(msgspec.Struct, frozen=True, omit_defaults=True):
 class Frame(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What changed in one projection, or everything when ``complete`` (after each restore and at week rollover).
 
-    ``now`` is the moment it speaks of and the only clock of its readers; ``plan`` is ``id@version``; ``upto`` the deals
-    offset applied, by partition; ``book_time`` the newest source time (ms) of a deal in it. ``report_ages`` are seconds
-    since each pool's last report, None: never. ``listed`` replaces the former list whenever it is not None. ``gone`` are
-    positions (pool, week) that no longer exist, which a complete frame need not name.
+    ``now`` is the moment it speaks of and the only clock of its readers; ``plan`` is ``id@version``; ``upto`` the
+    deals offset applied, by partition; ``book_time`` the newest source time (ms) of a deal in it. ``report_ages`` are
+    seconds since each pool's last report, None: never. ``listed`` replaces the former list whenever it is not None.
+    ``gone`` are positions (pool, week) that no longer exist, which a complete frame need not name.
     """
 
     now: datetime

@@ -1,4 +1,4 @@
-"""``inbox.v1``: one record per object that came in — the exact bytes of its part, the request's headers as Kafka headers."""
+"""``inbox.v1``: one record per object that came in, its exact bytes as value, the request's headers as headers."""
 
 DEAL, REPORT, SIGNAL = "deal", "report", "signal"
 

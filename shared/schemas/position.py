@@ -20,12 +20,12 @@ class TopDeal(msgspec.Struct, frozen=True, omit_defaults=True):
 class Position(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """The live capacity table's row, all amounts in the pool's ``unit`` for that week.
 
-    ``capacity`` is what counts: a report's figure, else the plan's, plus ``decided`` effects (included in it). ``base``
-    is work no deal explains, ``booked`` demand of won deals, ``expected`` of open deals weighted by probability,
-    ``exposure`` of all open deals if they all close. ``utilisation`` = (base + booked + expected) / capacity,
-    ``overload`` = P(base + booked + open > capacity). ``headroom`` = capacity - base - booked - expected. ``backlog`` is
-    the work carried over at the week's end on expected demand, ``delay_weeks`` how long it takes to work off.
-    ``top`` are the deals that ask most, ``others`` the share of everything not named there.
+    ``capacity`` is what counts: a report's figure, else the plan's, plus ``decided`` effects (included in it).
+    ``base`` is work no deal explains, ``booked`` demand of won deals, ``expected`` of open deals weighted by
+    probability, ``exposure`` of all open deals if they all close. ``utilisation`` = (base + booked + expected) /
+    capacity, ``overload`` = P(base + booked + open > capacity). ``headroom`` = capacity - base - booked - expected.
+    ``backlog`` is the work carried over at the week's end on expected demand, ``delay_weeks`` how long it takes to
+    work off. ``top`` are the deals that ask most, ``others`` the share of everything not named there.
     """
 
     pool: str
@@ -54,8 +54,8 @@ class Position(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
 class WorkState(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """A work item of the plan: when it will be done (ISO week; None: not within the horizon) and how late that is.
 
-    ``slip_weeks`` = finish - due, never below zero; beyond the horizon it is the least it can be. ``without_deals`` is the
-    slip if no deal took effort from its pool; ``top`` names the deals that pull it.
+    ``slip_weeks`` = finish - due, never below zero; beyond the horizon it is the least it can be. ``without_deals``
+    is the slip if no deal took effort from its pool; ``top`` names the deals that pull it.
     """
 
     work: str

@@ -22,7 +22,7 @@ class AskedPerson(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Week(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One breached week: what the trigger's values were there. ``missing`` is demand above capacity, in the pool's unit."""
+    """One breached week and its values then. ``missing`` is demand above capacity, in the pool's unit."""
 
     week: str
     capacity: float
@@ -35,10 +35,11 @@ class Week(msgspec.Struct, frozen=True, omit_defaults=True):
 class Recalibration(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The whole request as it stands after its last transition, absolute.
 
-    ``id`` stays the same through an episode; ``event_id`` is ``uuid5`` of trigger, scope, episode number and transition, so
-    that a replay makes the same. ``from_week`` to ``to_week`` span all breached weeks; ``size`` is the effort missing there
-    in ``unit``; ``cause`` names the deals with their shares. ``at`` is the ``now`` of the frame that made the transition.
-    ``last_responsible`` is the latest moment at which a hire would still help, where the pool says how it hires.
+    ``id`` stays the same through an episode; ``event_id`` is ``uuid5`` of trigger, scope, episode number and
+    transition, so that a replay makes the same. ``from_week`` to ``to_week`` span all breached weeks; ``size`` is the
+    effort missing there in ``unit``; ``cause`` names the deals with their shares. ``at`` is the ``now`` of the frame
+    that made the transition. ``last_responsible`` is the latest moment at which a hire would still help, where the
+    pool says how it hires.
     """
 
     id: str

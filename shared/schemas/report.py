@@ -15,10 +15,11 @@ Kind = Literal["capacity", "backlog", "absence", "hire", "delivery-start", "rema
 class Report(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One statement of an owner.
 
-    ``capacity``: ``amount`` of the pool's unit available in ``week``, instead of the plan's figure. ``backlog``: undone
-    work at the start of ``week``. ``absence``: ``amount`` lost in ``week``. ``hire``: ``amount`` people start on ``day``.
-    ``delivery-start``: work on ``deal`` began on ``day``. ``remaining-effort``: ``amount`` left for ``deal`` on ``pool``.
-    A ``withdrawn`` report no longer counts. ``confirms`` names the recalibration whose decided effect it confirms.
+    ``capacity``: ``amount`` of the pool's unit available in ``week``, instead of the plan's figure. ``backlog``:
+    undone work at the start of ``week``. ``absence``: ``amount`` lost in ``week``. ``hire``: ``amount`` people start
+    on ``day``. ``delivery-start``: work on ``deal`` began on ``day``. ``remaining-effort``: ``amount`` left for
+    ``deal`` on ``pool``. A ``withdrawn`` report no longer counts. ``confirms`` names the recalibration whose decided
+    effect it confirms.
     """
 
     kind: Kind

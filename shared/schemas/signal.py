@@ -8,9 +8,10 @@ TYPE = "headroom.signal.v1"
 
 
 class Signal(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One observation: ``kind`` such as ``tickets-opened``, ``throughput-hours``, ``response-seconds``, ``churned-arr``.
+    """One observation: ``kind`` such as ``tickets-opened``, ``throughput-hours`` or ``churned-arr``.
 
-    ``value`` is in the kind's own unit (a count is 1 by default); ``period_days`` is the time it covers, 0 for a moment.
+    ``value`` is in the kind's own unit (a count is 1 by default); ``period_days`` is the time it covers, 0 for a
+    moment.
     """
 
     id: str
