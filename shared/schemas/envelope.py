@@ -9,9 +9,13 @@ JSON = b"application/json"
 
 
 def headers(
-    event_type: str, event_id: str, source: str, time: datetime | None = None, traceparent: bytes | None = None
+    event_type: str,
+    event_id: str,
+    source: str,
+    time: datetime | None = None,
+    traceparent: bytes | None = None,
 ) -> Headers:
-    """Kafka headers of one event of ``event_type`` (such as ``headroom.deal.v1``), unique by ``source`` and ``event_id``."""
+    """Kafka headers of one event of ``event_type`` (``headroom.deal.v1``), unique by ``source`` and ``event_id``."""
     made: Headers = [
         ("ce_specversion", SPECVERSION),
         ("ce_type", event_type.encode()),
