@@ -1,0 +1,207 @@
+"""A real Kafka of one node as a child process.
+
+Broker and controller are one process (KRaft); the settings make a single node whole and its restart after ``kill -9`` a
+matter of seconds. Nothing is created automatically. Data stay in the folder given; without one they are temporary.
+"""
+
+import asyncio
+import base64
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import Self
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from headroom.local.children import spawn, stop, tail
+from headroom.local.folders import temporary_folder
+from headroom.local.jars import ensure_jars
+from headroom.local.java import find_java
+from headroom.local.ports import free_ports
+from shared.errors import NotReady
+
+_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true")
+
+
+class EmbeddedKafka:
+    """Kafka 4.4 for this process and its children, on loopback only.
+
+    ``start`` and ``restart`` return when the broker answers; ``kill`` ends it as a power cut would. The address stays
+    the same for the object's life. As a context manager it is started on entry and stopped on exit.
+    """
+
+    def __init__(self, data_dir: Path | None = None, *, port: int | None = None, heap_mb: int = 512) -> None:
+        self._temporary = data_dir is None
+        self.data_dir = data_dir or temporary_folder("headroom-kafka-")
+        self.log_file = self.data_dir / "kafka.log"
+        self._output = self.data_dir / "kafka.out"
+        self._heap_mb = heap_mb
+        free = free_ports(2)
+        self._port = port or free[0]
+        self._controller_port = free[1]
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """Where clients connect, ``host:port``."""
+        return f"127.0.0.1:{self._port}"
+
+    @property
+    def pid(self) -> int:
+        """The broker's process id; raises ``NotReady`` when it was never started."""
+        if self._child is None:
+            raise NotReady("the broker has not been started")
+        return self._child.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the broker's process runs."""
+        return self._child is not None and self._child.poll() is None
+
+    def start(self, timeout: float = 60.0) -> None:
+        """Start and wait until it answers; does nothing when it runs already.
+
+        Raises ``NotReady`` with the end of its log when it dies or is not there within ``timeout`` seconds.
+        """
+        if self.alive:
+            return
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        classpath = f"{ensure_jars()}/*"
+        java = [
+            str(find_java()),
+            f"-Xmx{self._heap_mb}m",
+            *_JVM,
+            f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}",
+            f"-Dheadroom.log={self.log_file}",
+            "-cp",
+            classpath,
+        ]
+        properties = self._write_properties()
+        if not (self.data_dir / "log" / "meta.properties").exists():
+            self._format(java, properties)
+        self._child = spawn([*java, "kafka.Kafka", str(properties)], log=self._output)
+        self._wait(timeout)
+
+    def stop(self, grace: float = 10.0) -> None:
+        """Shut the broker down in order; temporary data are deleted."""
+        if self._child is not None:
+            stop(self._child, grace=grace)
+        if self._temporary:
+            shutil.rmtree(self.data_dir, ignore_errors=True)
+
+    def kill(self) -> None:
+        """End the broker at once (SIGKILL), as a power cut would; its data stay."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+
+    def restart(self) -> None:
+        """Start again on the same data and address, after a ``kill`` or in order."""
+        if self._child is not None:
+            stop(self._child, grace=10.0)
+        self.start()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop(grace=0)
+            raise
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.stop()
+
+    def _write_properties(self) -> Path:
+        """The broker's settings; written at each start, since ports may differ from the last time on these data."""
+        properties = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{self._controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "controller.quorum.bootstrap.servers": f"127.0.0.1:{self._controller_port}",
+            "log.dirs": str(self.data_dir / "log"),
+            # one node is all there is
+            "default.replication.factor": "1",
+            "offsets.topic.replication.factor": "1",
+            "offsets.topic.num.partitions": "4",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "transaction.state.log.num.partitions": "4",
+            "share.coordinator.state.topic.replication.factor": "1",
+            "share.coordinator.state.topic.min.isr": "1",
+            # a group forms at once, and a killed broker is back in seconds
+            "group.initial.rebalance.delay.ms": "0",
+            "broker.session.timeout.ms": "2000",
+            "broker.heartbeat.interval.ms": "500",
+            "auto.create.topics.enable": "false",
+        }
+        file = self.data_dir / "server.properties"
+        file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+        return file
+
+    def _format(self, java: list[str], properties: Path) -> None:
+        """Prepare fresh data for KRaft."""
+        cluster_id = base64.urlsafe_b64encode(b"h" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
+        command = [*java, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster_id, "-c", str(properties)]
+        formatted = subprocess.run(command, capture_output=True, text=True, check=False)
+        if formatted.returncode != 0:
+            raise NotReady(
+                "Kafka could not prepare its data folder",
+                where=str(self.data_dir),
+                why=(formatted.stderr or formatted.stdout).strip()[-800:],
+                do="Check that the folder is empty and writable, or choose another",
+            )
+
+    def _wait(self, timeout: float) -> None:
+        assert self._child is not None
+        deadline = time.monotonic() + timeout
+        while not (_accepts(self._port) and _answers(self.bootstrap)):
+            died = self._child.poll() is not None
+            if died or time.monotonic() > deadline:
+                if not died:
+                    stop(self._child, grace=0)
+                raise NotReady(
+                    "Kafka ended while starting" if died else f"Kafka did not answer within {timeout:.0f} s",
+                    where=str(self.log_file),
+                    why=tail(self.log_file, 8) or tail(self._output, 8) or "its log is empty",
+                    do="The full log is in that file; data of another Kafka version or a full disk are common reasons",
+                )
+            time.sleep(0.1)
+
+
+def _accepts(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _answers(bootstrap: str) -> bool:
+    """Whether the broker lists itself as part of its cluster: only then can topics be made."""
+    answer: list[bool] = []
+
+    async def ask() -> None:
+        client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=3000)
+        try:
+            await client.start()
+            cluster = await client.describe_cluster()
+        except KafkaError:
+            return
+        finally:
+            await client.close()
+        answer.append(bool(cluster["brokers"]))
+
+    # A loop of its own in a thread of its own: the caller may be inside a running loop.
+    asking = threading.Thread(target=lambda: asyncio.run(ask()))
+    asking.start()
+    asking.join()
+    return answer == [True]
