@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 TYPE = "headroom.episode.v1"
+EVALUATED_TYPE = "headroom.evaluated.v1"
 
 Phase = Literal["clear", "pending", "firing", "mitigated"]
 Severity = Literal["info", "warning", "critical"]
@@ -28,6 +29,7 @@ class Episode(msgspec.Struct, kw_only=True, omit_defaults=True):
     transition: int = 0
     since: datetime | None = None
     fired: datetime | None = None
+    asked: datetime | None = None
     clear_since: datetime | None = None
     severity: Severity = "warning"
     weeks: list[str] = []
@@ -35,10 +37,23 @@ class Episode(msgspec.Struct, kw_only=True, omit_defaults=True):
     recalibration: str | None = None
 
 
+class Evaluated(msgspec.Struct):
+    """How far frames are evaluated: every frame up to offset ``frame`` has left its mark in the rows, if it left any.
+
+    Written now and then, so that a restart need not evaluate again what changed nothing.
+    """
+
+    frame: int
+
+
 def record_key(trigger: str, scope: str) -> bytes:
     """The Kafka key of an episode."""
     return msgspec.json.encode([trigger, scope])
 
 
+EVALUATED_KEY = b'"evaluated"'
+"""The Kafka key of the one ``Evaluated``."""
+
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(Episode).decode
+decode_evaluated = msgspec.json.Decoder(Evaluated).decode

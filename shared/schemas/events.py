@@ -26,6 +26,7 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     frame.TYPE: frame.Frame,
     position.TYPE: position.PositionRecord,
     episode.TYPE: episode.Episode,
+    episode.EVALUATED_TYPE: episode.Evaluated,
     recalibration.TYPE: recalibration.Recalibration,
     decision.TYPE: decision.Decision,
     dead_letter.TYPE: dead_letter.DeadLetter,
