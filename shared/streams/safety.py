@@ -1,38 +1,29 @@
-"""Faust's remaining holes, closed, and the guard that refuses to run on a Faust or aiokafka these remedies were not read against.
+"""Faust's remaining holes, closed: how a worker fails and how its producer flushes.
 
-* ``ProducerBuffer.flush`` gives up after 100 ms without progress, and the commit follows: ``StrictProducer.flush`` waits
-  until every record is acknowledged.
+* ``ProducerBuffer.flush`` gives up after 100 ms without progress, and the commit follows: ``StrictProducer.flush``
+  waits until every record is acknowledged.
 * Stock's producer is not idempotent and only logs a failed send: ours is, and a failure ends the process.
 * An exception in an agent acknowledges its event and restarts the agent: ``end_process`` leaves at once instead, before
   anything can be committed.
 """
 
 import asyncio
-import hashlib
-import inspect
 import logging
 import os
 import sys
-from collections.abc import Callable
-from importlib import metadata
-from pathlib import Path
-from typing import Any, NoReturn
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, NoReturn, cast
 
 import aiokafka
-import faust
-from aiokafka.consumer import fetcher
-from aiokafka.consumer.subscription_state import TopicPartitionState
-from faust.app.base import App
-from faust.assignor.partition_assignor import PartitionAssignor
-from faust.streams import Stream
-from faust.tables.recovery import Recovery
-from faust.transport import consumer, producer
+from faust.transport import producer
 from faust.transport.drivers import aiokafka as driver
 
-from shared.errors import ConfigurationError
 from shared.streams.client import client_options
 
 log = logging.getLogger(__name__)
+
+Fail = Callable[[BaseException], None]
 
 
 def end_process(error: BaseException) -> NoReturn:
@@ -44,8 +35,11 @@ def end_process(error: BaseException) -> NoReturn:
     os._exit(1)
 
 
-class StrictProducer(driver.Producer):  # type: ignore[misc]
+class StrictProducer(driver.Producer):
     """Faust's producer, whose ``flush`` means flushed."""
+
+    app: Any
+    buffer: producer.ProducerBuffer
 
     def _new_producer(self, transactional_id: str | None = None) -> aiokafka.AIOKafkaProducer:
         return aiokafka.AIOKafkaProducer(
@@ -63,17 +57,19 @@ class StrictProducer(driver.Producer):  # type: ignore[misc]
             if self.buffer.state != "running":
                 raise RuntimeError(f"{self.buffer.size} records are unsent and the producer is {self.buffer.state}")
             self.buffer.message_sent.clear()
-            await asyncio.wait({asyncio.ensure_future(self.buffer.message_sent.wait())}, timeout=1.0)
+            with suppress(TimeoutError):
+                # A second without progress is a reason to look again, not to give up.
+                await asyncio.wait_for(self.buffer.message_sent.wait(), 1.0)
         if self._producer is not None:
             await self._producer.flush()
 
+    async def send(self, *args: Any, **kwargs: Any) -> Awaitable[Any]:
+        """As stock; a record that cannot be delivered ends the process instead of being logged."""
+        sent = cast("asyncio.Future[Any]", await super().send(*args, **kwargs))
+        sent.add_done_callback(self._check_sent)
+        return sent
 
-FAUST, AIOKAFKA = "0.15.3", "0.14.0"
-
-# What the transport overrides, calls or copies the behaviour of. A change in any of it has to be read before it is run.
-READ: dict[Callable[..., Any], str] = {}
-
-
-def source_hash(function: Callable[..., Any]) -> str:
-    """SHA-256 of a function's source, shortened to 16 digits."""
-    return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:16]
+    def _check_sent(self, sent: "asyncio.Future[Any]") -> None:
+        error = None if sent.cancelled() else sent.exception()
+        if error is not None:
+            self.app.fail(error)

@@ -1,12 +1,12 @@
 """What a service tells the runtime: its state as shards of a log, or a sink that keeps it in a database.
 
-A **shard** is everything one role knows about one partition number. Its state is a fold over its state topics, so it can
-be forgotten at any time and read again; what it publishes goes out in flushes, each one transaction. All partitions with
-the same number of a role's state and input topics form one shard and are always assigned together.
+A **shard** is everything one role knows about one partition number. Its state is a fold over its state topics, so it
+can be forgotten at any time and read again; what it publishes goes out in flushes, each one transaction. All
+partitions with the same number of a role's state and input topics form one shard and are always assigned together.
 
 The order at an assignment: ``make_shard`` → the writer fences the previous owner → the state topics are applied from
-their beginning up to the end seen then → ``restored`` → input topics begin → flushes. State topics go on being applied
-as they grow. Nothing is published and nothing acknowledged before ``restored``.
+their beginning up to the end seen then → ``restored`` → input topics begin → flushes. State topics go on being
+applied as they grow. Nothing is published and nothing acknowledged before ``restored``.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -62,7 +62,7 @@ class Shard(Protocol):
     """State of one partition number, in memory, folded from the log."""
 
     def apply(self, batch: Batch) -> None:
-        """Fold records in; called in order per partition, also while restoring. No I/O; an exception ends the process."""
+        """Fold records in; in order per partition, also while restoring. No I/O; an exception ends the process."""
         ...
 
     def restored(self, ends: Mapping[Topic, int]) -> None:

@@ -1,22 +1,25 @@
 """A Faust transport that moves micro-batches: one message per partition per fetch, its value the raw records.
 
-Stock Faust spends its time per record: four tasks, a conductor call, an event, an acknowledgement. Here a fetch becomes
-one message, and everything around it is kept: groups, rebalances, flow control, agents. What differs from stock:
+Stock Faust spends its time per record: four tasks, a conductor call, an event, an acknowledgement. Here a fetch
+becomes one message, and everything around it is kept: groups, rebalances, flow control, agents. What differs from
+stock:
 
-* **Positions.** A batch carries ``next_offset``, where reading goes on, and a batch without records is delivered when the
-  position moves without one (transaction markers, compacted tails, an empty partition right after an assignment).
-* **Commits.** A batch is acknowledged by naming the offset up to which its partition is done (``acknowledge``). That is
-  one number per partition in place of the gap bookkeeping, which does not fit batches.
-* **Seeks.** After each rebalance the app's planner says where every partition starts. ``epoch`` counts these seeks; what
-  was fetched before one is dropped after it, in the fetching thread and again here, so nothing slips through between.
-* **Stalls.** Fetches wait 50 ms instead of 1500, and the fetch loop wakes when a partition is resumed instead of sleeping.
+* **Positions.** A batch carries ``next_offset``, where reading goes on, and a batch without records is delivered when
+  the position moves without one (transaction markers, compacted tails, an empty partition right after an assignment).
+* **Commits.** A batch is acknowledged by naming the offset up to which its partition is done (``acknowledge``). That
+  is one number per partition in place of the gap bookkeeping, which does not fit batches.
+* **Seeks.** After each rebalance the app's planner says where every partition starts. ``epoch`` counts these seeks;
+  what was fetched before one is dropped after it, in the fetching thread and again here, so nothing slips through
+  between.
+* **Stalls.** Fetches wait 50 ms instead of 1500, and the fetch loop wakes when a partition is resumed instead of
+  sleeping.
 * **Read committed.** Records of open and aborted transactions are not seen.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import aiokafka
 from aiokafka.errors import ConsumerStoppedError
@@ -58,8 +61,11 @@ class _Drained:
     ends: dict[TP, int] = field(default_factory=dict)
 
 
-class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+class BatchThread(driver.AIOKafkaConsumerThread):
     """The thread that talks to the broker."""
+
+    app: Any
+    consumer: "BatchConsumer"
 
     _wake: asyncio.Future[None] | None = None
 
@@ -170,8 +176,11 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return dict(zip(tps, found, strict=True))
 
 
-class BatchConsumer(driver.Consumer):  # type: ignore[misc]
+class BatchConsumer(driver.Consumer):
     """Faust's consumer, by batches."""
+
+    app: Any
+    _thread: BatchThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.epoch = 0
@@ -189,7 +198,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """One message per partition that moved; see the module's docstring."""
         if not self.flow_active:
-            await self.wait(self.can_resume_flow)
+            await self.wait(cast(Any, self.can_resume_flow))
         epoch = self.epoch
         if self.should_stop:
             return
@@ -226,7 +235,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             0,
             None,
             None,
-            fetched,
+            cast(Any, fetched),
             None,
             tp=tp,
             generation_id=self.app.consumer_generation_id,
@@ -301,7 +310,7 @@ def rewound(tp: TP, applied: int, end: int) -> LogRewound:
     )
 
 
-class BatchTransport(driver.Transport):  # type: ignore[misc]
+class BatchTransport(driver.Transport):
     """Registered as ``batches://``; its address is ignored in favour of the app's Kafka settings."""
 
     Consumer = BatchConsumer

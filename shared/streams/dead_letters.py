@@ -1,0 +1,72 @@
+"""Records that could not be used: how one is kept for people, and when there are too many to go on.
+
+Bad data from outside becomes a dead letter and the stream goes on. A broken record on an *internal* topic means that
+one of our own processes is wrong, so dead-lettering those has a limit beyond which the process ends and nothing is
+committed.
+"""
+
+from collections import deque
+
+from shared.errors import HeadroomError
+from shared.schemas import dead_letter as schema
+from shared.schemas.envelope import headers
+from shared.streams import metrics
+from shared.streams.shards import Batch, Outgoing, Record
+from shared.topics import DEAD_LETTERS
+
+
+class TooManyBroken(HeadroomError):
+    """So many internal records cannot be used that the fault is ours."""
+
+
+def dead_letter(batch: Batch, record: Record, reason: str, detail: str = "", attempts: int = 1) -> Outgoing:
+    """``record`` as it came, with its origin and the reason, to be returned from ``flush`` with the other records.
+
+    ``reason`` is one of few words, for it labels a metric (``malformed-json``); ``detail`` is for the person who looks.
+    The same record dead-lettered again after a restart has the same event id.
+    """
+    metrics.DEAD_LETTERS.labels(reason).inc()
+    origin = f"{batch.topic.name}/{batch.partition}"
+    letter = schema.DeadLetter(
+        topic=batch.topic.name,
+        partition=batch.partition,
+        offset=record.offset,
+        reason=reason,
+        detail=detail,
+        value=record.value or b"",
+        key=record.key,
+        headers=list(record.headers),
+        attempts=attempts,
+    )
+    envelope = headers(schema.TYPE, f"{origin}/{record.offset}", origin)
+    return Outgoing(DEAD_LETTERS, 0, record.key, schema.encode(letter), envelope)
+
+
+class BrokenLimit:
+    """Counts broken internal records among the last ``window`` and raises when they exceed ``ratio``.
+
+    ``allowed`` broken records are accepted whatever the ratio, so that one at the very beginning stops nothing.
+    """
+
+    def __init__(self, ratio: float = 0.001, allowed: int = 10, window: int = 100_000) -> None:
+        self._ratio, self._allowed, self._window = ratio, allowed, window
+        self._seen = 0
+        self._broken: deque[int] = deque()
+
+    def used(self, records: int = 1) -> None:
+        """So many records were read; broken ones count as read too."""
+        self._seen += records
+        while self._broken and self._broken[0] <= self._seen - self._window:
+            self._broken.popleft()
+
+    def broken(self, batch: Batch, record: Record, reason: str) -> None:
+        """``record`` cannot be used; raises ``TooManyBroken`` when that is one too many."""
+        self._broken.append(self._seen)
+        count = len(self._broken)
+        if count > self._allowed and count > self._ratio * min(self._seen, self._window):
+            raise TooManyBroken(
+                f"{count} of the last {min(self._seen, self._window)} records could not be used",
+                where=f"{batch.topic.name}[{batch.partition}] at offset {record.offset}",
+                why=reason,
+                do="Look at what writes this topic; nothing was committed, so a corrected version goes on from here",
+            )

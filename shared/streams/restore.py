@@ -1,0 +1,138 @@
+"""Reading state back from the log: a shard up to its barrier, or a whole topic for those who need all of one."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import aiokafka
+from aiokafka import TopicPartition
+
+from shared.errors import NotReady
+from shared.settings import KafkaSettings
+from shared.streams.client import client_options
+from shared.streams.safety import Fail, end_process
+from shared.streams.shards import Record
+from shared.topics import Topic
+
+
+class Barrier:
+    """How much of a shard's state topics must be applied before it may publish.
+
+    A partition is through when the reading *position* reaches the end seen at the assignment, whether or not the last
+    offsets hold records: the log may end in transaction markers or be empty.
+    """
+
+    def __init__(self, starts: Mapping[str, int], ends: Mapping[str, int]) -> None:
+        """``starts`` and ``ends``: first offset and end offset per topic, at the assignment."""
+        self.ends = dict(ends)
+        self._starts = dict(starts)
+        self._positions = dict(starts)
+
+    def advance(self, topic: str, position: int) -> None:
+        """Everything of ``topic`` below ``position`` is applied."""
+        if topic in self._positions:
+            self._positions[topic] = position
+
+    @property
+    def reached(self) -> bool:
+        return all(self._positions[topic] >= end for topic, end in self.ends.items())
+
+    @property
+    def progress(self) -> float:
+        """Part of the way that is done, from 0 to 1."""
+        whole = sum(end - self._starts[topic] for topic, end in self.ends.items())
+        if whole <= 0:
+            return 1.0
+        left = sum(max(0, end - self._positions[topic]) for topic, end in self.ends.items())
+        return 1.0 - left / whole
+
+
+class TableReader:
+    """Gives every record of ``topic`` to ``on_record``, from the beginning, and then each new one as it comes.
+
+    Nothing is committed. An error, also one that ``on_record`` raises, goes to ``on_failure``, which ends the process.
+    """
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        topic: Topic,
+        on_record: Callable[[Record], None],
+        on_failure: Fail = end_process,
+    ) -> None:
+        self._kafka = kafka
+        self._name = kafka.topic_prefix + topic.name
+        self._on_record = on_record
+        self._on_failure = on_failure
+        self._caught_up = asyncio.Event()
+        self._consumer: Any = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Connect and begin to read; raises ``NotReady`` when the topic does not exist."""
+        self._consumer = aiokafka.AIOKafkaConsumer(
+            **client_options(self._kafka),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+        )
+        await self._consumer.start()
+        try:
+            barrier = await self._assign()
+        except BaseException:
+            await self._consumer.stop()
+            raise
+        self._task = asyncio.create_task(self._read(barrier), name=f"read {self._name}")
+
+    async def caught_up(self) -> None:
+        """Wait until everything that was in the topic at the start has been given to ``on_record``."""
+        await self._caught_up.wait()
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+            await self._consumer.stop()
+
+    async def _assign(self) -> Barrier:
+        await self._consumer._client.force_metadata_update()
+        self._consumer._client.add_topic(self._name)
+        numbers = await self._partitions()
+        tps = [TopicPartition(self._name, number) for number in sorted(numbers)]
+        self._consumer.assign(tps)
+        begins = await self._consumer.beginning_offsets(tps)
+        ends = await self._consumer.end_offsets(tps)
+        for tp in tps:
+            self._consumer.seek(tp, begins[tp])
+        return Barrier({str(tp.partition): begins[tp] for tp in tps}, {str(tp.partition): ends[tp] for tp in tps})
+
+    async def _partitions(self) -> set[int]:
+        for _ in range(3):
+            await self._consumer._client.force_metadata_update()
+            numbers: set[int] | None = self._consumer.partitions_for_topic(self._name)
+            if numbers:
+                return numbers
+            await asyncio.sleep(0.2)
+        raise NotReady("the topic does not exist", where=self._name, do="Create it with `headroom topics apply`")
+
+    async def _read(self, barrier: Barrier) -> None:
+        try:
+            while True:
+                await self._show_positions(barrier)
+                fetched = await self._consumer.getmany(timeout_ms=200)
+                for records in fetched.values():
+                    for record in records:
+                        self._on_record(record)
+        except Exception as error:  # noqa: BLE001 - it ends the process
+            # Without this table the process would go on with stale or missing entries.
+            self._on_failure(error)
+
+    async def _show_positions(self, barrier: Barrier) -> None:
+        if self._caught_up.is_set():
+            return
+        for tp in self._consumer.assignment():
+            barrier.advance(str(tp.partition), await self._consumer.position(tp))
+        if barrier.reached:
+            self._caught_up.set()

@@ -1,0 +1,223 @@
+"""Runs a role's shards: opens and restores them, feeds them, flushes them.
+
+A flush runs beside the feeding of its shard: ``Shard.flush`` takes its snapshot without a pause, then the transaction
+is written while new batches are applied. What is acknowledged afterwards is what was applied before the snapshot.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import cast
+
+from faust.types import TP
+
+from shared.clock import Clock
+from shared.errors import ConfigurationError
+from shared.settings import KafkaSettings
+from shared.streams import metrics
+from shared.streams.health import Health
+from shared.streams.restore import Barrier
+from shared.streams.runtime import Runtime, unseen
+from shared.streams.safety import Fail
+from shared.streams.shards import Batch, Role, Shard
+from shared.streams.transport import Fetched
+from shared.streams.writer import FencedWriter
+
+
+@dataclass(slots=True)
+class Slot:
+    """One shard in this process: ``applied`` is each partition's next offset, ``barrier`` is there until restored."""
+
+    number: int
+    shard: Shard
+    writer: FencedWriter
+    inputs: list[TP]
+    applied: dict[TP, int]
+    barrier: Barrier | None
+    flushed: dict[TP, int] = field(default_factory=dict)
+    cost: float = 0.0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    flusher: asyncio.Task[None] | None = None
+    flushing_since: float | None = None
+
+
+class ShardRuntime(Runtime):
+    """The runtime of a ``Role``."""
+
+    def __init__(self, role: Role, kafka: KafkaSettings, clock: Clock, health: Health, fail: Fail) -> None:
+        super().__init__(role.name, role.topics, kafka.topic_prefix, health, fail)
+        self._role, self._kafka, self._clock = role, kafka, clock
+        self._slots: dict[int, Slot] = {}
+        self._state = {kafka.topic_prefix + topic.name for topic in role.state_topics}
+        self._may_flush = asyncio.Event()
+
+    def applied(self) -> Mapping[TP, int]:
+        return {tp: offset for slot in self._slots.values() for tp, offset in slot.applied.items()}
+
+    def problem(self) -> str | None:
+        limit = self.health.stall_after
+        for slot in self._slots.values():
+            if slot.flushing_since is not None and perf_counter() - slot.flushing_since > limit:
+                return f"a flush of shard {slot.number} has not been committed for {limit:.0f} s"
+        return super().problem()
+
+    # -- assignment
+
+    async def _take(self, assigned: frozenset[TP], kept: bool) -> dict[TP, int]:
+        numbers = self._by_number(assigned)
+        for number in [n for n in self._slots if not kept or n not in numbers]:
+            await self._drop(number)
+        held = [self._slots[n] for n in self._slots]
+        await self._check_held(held)
+        await asyncio.gather(*(self._open(n, tps) for n, tps in numbers.items() if n not in self._slots))
+        for slot in self._slots.values():
+            for tp, offset in slot.flushed.items():
+                self.log.acknowledge(tp, offset, self.log.epoch)
+            if slot.barrier is not None:
+                self.log.pause_partitions(slot.inputs)
+                self._advance(slot)
+        self._may_flush.set()
+        return dict(self.applied())
+
+    def _by_number(self, assigned: frozenset[TP]) -> dict[int, list[TP]]:
+        numbers: dict[int, list[TP]] = {}
+        for tp in assigned:
+            numbers.setdefault(tp.partition, []).append(tp)
+        for number, tps in numbers.items():
+            missing = self.topics.keys() - {tp.topic for tp in tps}
+            if missing:
+                raise ConfigurationError(
+                    f"shard {number} was assigned without its partition of {', '.join(sorted(missing))}",
+                    where=self.name,
+                    why="all topics of a role need the same number of partitions",
+                    do="Create them as `headroom topics apply` does",
+                )
+        return numbers
+
+    async def _check_held(self, slots: list[Slot]) -> None:
+        applied = {tp: offset for slot in slots for tp, offset in slot.applied.items()}
+        ends = await self.log.highwaters(*applied) if applied else {}
+        for tp, offset in applied.items():
+            self.refuse_rewind(tp, offset, ends[tp])
+
+    async def _open(self, number: int, tps: list[TP]) -> None:
+        """Fence first, look at the ends after: no earlier owner can write past what is seen."""
+        state = [tp for tp in tps if tp.topic in self._state]
+        inputs = [tp for tp in tps if tp.topic not in self._state]
+        writer = FencedWriter(self._kafka, f"{self.name}-{number}")
+        await writer.start()
+        try:
+            ends = await self.log.highwaters(*state) if state else {}
+            begins = await self.log.earliest_offsets(*state) if state else {}
+            starts = await self.starts_of_inputs(inputs) if inputs else {}
+        except BaseException:
+            await writer.stop()
+            raise
+        barrier = Barrier({tp.topic: begins[tp] for tp in state}, {tp.topic: ends[tp] for tp in state})
+        applied = {tp: begins[tp] for tp in state} | starts
+        self._slots[number] = Slot(number, self._role.make_shard(number), writer, inputs, applied, barrier)
+        self._show_progress(number, 0.0)
+
+    async def _drop(self, number: int) -> None:
+        slot = self._slots.pop(number)
+        self.health.restore.pop(number, None)
+        metrics.RESTORE_PROGRESS.remove(self.name, number)
+        if slot.flusher is not None:
+            slot.flusher.cancel()
+            with suppress(asyncio.CancelledError):
+                await slot.flusher
+        await slot.writer.stop()
+
+    # -- feeding
+
+    async def deliver(self, fetched: Fetched) -> None:
+        slot = self._slots.get(fetched.tp.partition)
+        if slot is None or fetched.epoch != self.log.epoch:
+            return
+        topic = self.topics[fetched.tp.topic]
+        records = unseen(fetched.records, slot.applied[fetched.tp])
+        if records:
+            restoring = slot.barrier is not None
+            slot.shard.apply(Batch(topic, slot.number, records, fetched.next_offset, restoring))
+            slot.changed.set()
+            self.count(topic, records)
+        slot.applied[fetched.tp] = fetched.next_offset
+        self.health.progressed()
+        if slot.barrier is not None:
+            slot.barrier.advance(fetched.tp.topic, fetched.next_offset)
+            self._advance(slot)
+
+    def _advance(self, slot: Slot) -> None:
+        """Let the shard go live when its barrier is reached."""
+        barrier = cast(Barrier, slot.barrier)
+        if not barrier.reached:
+            self._show_progress(slot.number, min(barrier.progress, 0.999))
+            return
+        self._show_progress(slot.number, 1.0)
+        slot.barrier = None
+        slot.shard.restored({self.topics[name]: end for name, end in barrier.ends.items()})
+        slot.changed.set()
+        self.log.resume_partitions(slot.inputs)
+        slot.flusher = asyncio.create_task(self._flush_always(slot), name=f"flush {self.name}-{slot.number}")
+
+    def _show_progress(self, number: int, done: float) -> None:
+        self.health.restore[number] = done
+        metrics.RESTORE_PROGRESS.labels(self.name, number).set(done)
+
+    # -- flushing
+
+    async def _flush_always(self, slot: Slot) -> None:
+        try:
+            while True:
+                await self._may_flush.wait()
+                started = perf_counter()
+                async with slot.lock:
+                    if self._may_flush.is_set():
+                        await self._flush(slot)
+                await self._pause(slot, started)
+        except Exception as error:  # noqa: BLE001 - it ends the process
+            # Whatever went wrong, nothing was acknowledged; another process starts from the log.
+            metrics.TRANSACTIONS_FAILED.labels(self.name).inc()
+            self.fail(error)
+
+    async def _pause(self, slot: Slot, started: float) -> None:
+        """Until ``flush_every`` after the last flush began, longer when flushes would take more than their share."""
+        spent = sum(other.cost for other in self._slots.values())
+        gap = max(self._role.flush_every, spent / self._role.flush_share)
+        await asyncio.sleep(max(0.0, started + gap - perf_counter()))
+        with suppress(TimeoutError):
+            # An idle shard is asked on the timer too: time alone may change what it has to say.
+            await asyncio.wait_for(slot.changed.wait(), self._role.flush_every)
+
+    async def _flush(self, slot: Slot) -> None:
+        epoch = self.log.epoch
+        upto = {tp: slot.applied[tp] for tp in slot.inputs}
+        slot.changed.clear()
+        slot.flushing_since = started = perf_counter()
+        packed = slot.writer.busy_seconds
+        records = slot.shard.flush(self._clock.now())
+        slot.cost = perf_counter() - started
+        if records:
+            await slot.writer.write(records)
+            slot.cost += slot.writer.busy_seconds - packed
+            metrics.FLUSH_SECONDS.labels(self.name).observe(perf_counter() - started)
+            metrics.FLUSH_RECORDS.labels(self.name).inc(len(records))
+        slot.flushing_since = None
+        slot.flushed = upto
+        for tp, offset in upto.items():
+            self.log.acknowledge(tp, offset, epoch)
+
+    async def _finish(self) -> None:
+        self._may_flush.clear()
+        for slot in self._slots.values():
+            async with slot.lock:
+                if slot.barrier is None:
+                    await self._flush(slot)
+
+    async def close(self) -> None:
+        await super().close()
+        for number in list(self._slots):
+            await self._drop(number)

@@ -1,0 +1,62 @@
+"""Runs a sink: one batch after another into its database, each acknowledged when it is durable."""
+
+from collections.abc import Mapping
+
+from faust.types import TP
+
+from shared.settings import KafkaSettings
+from shared.streams.health import Health
+from shared.streams.runtime import Runtime, unseen
+from shared.streams.safety import Fail
+from shared.streams.shards import Batch, PositionedSink, SinkRole
+from shared.streams.transport import Fetched
+
+
+class SinkRuntime(Runtime):
+    """The runtime of a ``SinkRole``."""
+
+    def __init__(self, role: SinkRole, kafka: KafkaSettings, health: Health, fail: Fail) -> None:
+        super().__init__(role.name, role.topics, kafka.topic_prefix, health, fail)
+        self._sink = role.sink
+        self._applied: dict[TP, int] = {}
+
+    def applied(self) -> Mapping[TP, int]:
+        return self._applied
+
+    async def _take(self, assigned: frozenset[TP], kept: bool) -> dict[TP, int]:
+        held = {tp: offset for tp, offset in self._applied.items() if kept and tp in assigned}
+        new = assigned - held.keys()
+        self._applied = held | await self._starts(new)
+        for tp, offset in held.items():
+            self.log.acknowledge(tp, offset, self.log.epoch)
+        return dict(self._applied)
+
+    async def _starts(self, tps: frozenset[TP]) -> dict[TP, int]:
+        if not tps:
+            return {}
+        starts = await self.starts_of_inputs(tps)
+        if isinstance(self._sink, PositionedSink):
+            ends = await self.log.highwaters(*tps)
+            for (topic, partition), offset in (await self._sink.positions()).items():
+                tp = TP(self.prefix + topic.name, partition)
+                if tp in tps:
+                    self.refuse_rewind(tp, offset, ends[tp])
+                    starts[tp] = offset
+        return starts
+
+    async def deliver(self, fetched: Fetched) -> None:
+        tp = fetched.tp
+        if tp not in self._applied or fetched.epoch != self.log.epoch:
+            return
+        topic = self.topics[tp.topic]
+        records = unseen(fetched.records, self._applied[tp])
+        if records:
+            await self._sink.apply(Batch(topic, tp.partition, records, fetched.next_offset))
+            self.count(topic, records)
+        if tp in self._applied:  # a rebalance may have taken it away meanwhile
+            self._applied[tp] = max(fetched.next_offset, self._applied[tp])
+        self.health.progressed()
+        self.log.acknowledge(tp, fetched.next_offset, fetched.epoch)
+
+    async def _finish(self) -> None:
+        """Nothing to wait for: a batch that is being stored comes again to the next owner, and a sink stands that."""
