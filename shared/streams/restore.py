@@ -9,8 +9,8 @@ import aiokafka
 from aiokafka import TopicPartition
 
 from shared.errors import NotReady
+from shared.kafka import connection_options
 from shared.settings import KafkaSettings
-from shared.streams.client import client_options
 from shared.streams.safety import Fail, end_process
 from shared.streams.shards import Record
 from shared.topics import Topic
@@ -72,7 +72,7 @@ class TableReader:
     async def start(self) -> None:
         """Connect and begin to read; raises ``NotReady`` when the topic does not exist."""
         self._consumer = aiokafka.AIOKafkaConsumer(
-            **client_options(self._kafka),
+            **connection_options(self._kafka),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",

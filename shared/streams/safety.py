@@ -19,7 +19,7 @@ import aiokafka
 from faust.transport import producer
 from faust.transport.drivers import aiokafka as driver
 
-from shared.streams.client import client_options
+from shared.kafka import connection_options
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class StrictProducer(driver.Producer):
 
     def _new_producer(self, transactional_id: str | None = None) -> aiokafka.AIOKafkaProducer:
         return aiokafka.AIOKafkaProducer(
-            **client_options(self.app.kafka),
+            **connection_options(self.app.kafka),
             client_id=self.client_id,
             acks="all",
             enable_idempotence=True,

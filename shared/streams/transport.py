@@ -28,7 +28,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from shared.errors import LogRewound
-from shared.streams.client import client_options
+from shared.kafka import connection_options
 from shared.streams.safety import StrictProducer
 
 FETCH_WAIT_MS = 50
@@ -75,7 +75,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         # its assignment, so it is used with or without tables.
         self._assignor = app.assignor
         return aiokafka.AIOKafkaConsumer(
-            **client_options(app.kafka),
+            **connection_options(app.kafka),
             client_id=conf.broker_client_id,
             group_id=conf.id,
             group_instance_id=conf.consumer_group_instance_id,

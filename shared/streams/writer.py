@@ -11,8 +11,8 @@ from typing import Any
 
 import aiokafka
 
+from shared.kafka import connection_options
 from shared.settings import KafkaSettings
-from shared.streams.client import client_options
 from shared.streams.shards import Outgoing
 
 BATCH_BYTES = 512 * 1024
@@ -34,7 +34,7 @@ class FencedWriter:
     async def start(self) -> None:
         """Connect and fence; on return no earlier owner can write and what it left open is aborted."""
         producer = aiokafka.AIOKafkaProducer(
-            **client_options(self._kafka),
+            **connection_options(self._kafka),
             transactional_id=self._id,
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             acks="all",
