@@ -9,7 +9,7 @@ plan is read from its JSON with ``Plan.model_validate_json``. Names in the file 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from shared.schemas.deal import DealType
 from shared.schemas.plan_pools import Pool
@@ -33,6 +33,22 @@ StageClass = Literal["open", "won", "lost"]
 _ROUNDING = 1e-9
 
 
+def _at_most_a_whole(shares: list[float]) -> list[float]:
+    if sum(shares) > 1 + _ROUNDING:
+        raise ValueError(f"these are shares of one whole, but they sum to {sum(shares):g}")
+    return shares
+
+
+def _a_whole(shares: list[float]) -> list[float]:
+    if abs(sum(shares) - 1) > 1e-6:
+        raise ValueError(f"these are shares of one whole, but they sum to {sum(shares):g}, not to 1")
+    return shares
+
+
+Pushes = Annotated[list[Share], Field(min_length=1, max_length=104), AfterValidator(_at_most_a_whole)]
+Linearity = Annotated[list[Share], Field(min_length=1, max_length=104), AfterValidator(_a_whole)]
+
+
 class Person(Part):
     """Somebody who owns a pool, decides, or is told."""
 
@@ -45,7 +61,7 @@ class Stage(Part):
 
     class_: StageClass = Field(alias="class")
     probability: Share | None = None
-    push_weeks: Annotated[list[Share], Field(min_length=1, max_length=104)] | None = None
+    push_weeks: Pushes | None = None
     """Shares of the deals that close 0, 1, 2, … weeks after their close date; what is missing to one, a week later."""
     stale_after: Duration | None = None
     """Past its close date by more than this, a deal counts as exposure only and is listed."""
@@ -56,8 +72,6 @@ class Stage(Part):
             raise ValueError("an open stage needs a probability")
         if self.class_ != "open" and (self.probability, self.push_weeks, self.stale_after) != (None, None, None):
             raise ValueError(f"a {self.class_} stage has no probability, push_weeks or stale_after")
-        if self.push_weeks and sum(self.push_weeks) > 1 + _ROUNDING:
-            raise ValueError(f"push_weeks are shares of one whole, but sum to {sum(self.push_weeks):g}")
         return self
 
     @property
@@ -192,20 +206,18 @@ class Work(Part):
 
 
 class Milestone(Part):
-    """Units of a product to be won from ``from`` to ``due``, both included; ``linearity`` are the shares of its parts."""
+    """Units of a product to be won from ``from`` to ``due``, both included; ``linearity``: shares of equal parts."""
 
     product: Label
     from_: Day = Field(alias="from")
     due: Day
     quantity: Positive
-    linearity: Annotated[list[Share], Field(min_length=1, max_length=104)] = [1.0]
+    linearity: Linearity = [1.0]
 
     @model_validator(mode="after")
     def _in_order(self) -> "Milestone":
         if self.due < self.from_:
             raise ValueError(f"due {self.due} is before from {self.from_}")
-        if abs(sum(self.linearity) - 1) > 1e-6:
-            raise ValueError(f"linearity sums to {sum(self.linearity):g}, not to 1")
         return self
 
 
@@ -226,7 +238,7 @@ class Uncertainty(Part):
 
 
 class RevenueAtRisk(Part):
-    """Assumed: a delivery later than ``grace_weeks`` loses the share ``kappa`` of its yearly revenue a week from then."""
+    """Assumed: a delivery more than ``grace_weeks`` late loses the share ``kappa`` of its yearly revenue a week."""
 
     kappa: Share
     grace_weeks: Amount = 0.0
@@ -266,7 +278,7 @@ class Plan(Part):
                     yield product, need
 
     def people_for(self, recipients: Iterable[str], pool: str | None) -> list[str]:
-        """The persons behind names and roles of ``pool``, each once, in order; roles of deals are the caller's to add."""
+        """The persons behind names and roles of ``pool``, each once, in order; deals' roles are left to the caller."""
         found: dict[str, None] = {}
         for recipient in recipients:
             for person in self._behind(recipient, pool):
