@@ -1,0 +1,178 @@
+"""The triggers' shard: frames and episodes in, episodes and recalibrations out.
+
+Order of effects: a frame is evaluated in a flush; the rows of the episodes it moved and what their owners are told go
+out in that flush's one transaction, so neither is ever there without the other. While restoring, rows are taken over
+and frames only rebuild the table; a frame that may not have been evaluated yet waits, because only at the barrier is it
+known which those are.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from time import perf_counter
+
+from services.triggers import metrics
+from services.triggers.domain.evaluation import Change, Evaluation
+from services.triggers.domain.rules import RuleBook, compile_rules
+from shared.errors import LogRewound
+from shared.schemas import episode, recalibration
+from shared.schemas.envelope import headers
+from shared.schemas.frame import Frame
+from shared.schemas.frame import decode as decode_frame
+from shared.schemas.plan import Plan
+from shared.schemas.published_plan import decode as decode_plan
+from shared.streams.shards import Batch, Outgoing, Record
+from shared.topics import EPISODES, FRAMES, RECALIBRATIONS, Topic
+
+SOURCE = "headroom/triggers"
+FRAMES_PER_FLUSH = 200
+"""Frames evaluated before what they moved is written: a transaction stays small however far behind we are."""
+SAY_HOW_FAR_AFTER = 500
+"""Frames without any output after which the log is told how far they are evaluated."""
+
+_log = logging.getLogger(__name__)
+
+
+class Plans:
+    """Every published plan, as ``TableReader`` brings them; rules are compiled when first asked for."""
+
+    def __init__(self) -> None:
+        self._published: dict[str, bytes] = {}
+        self._books: dict[str, RuleBook] = {}
+
+    def add(self, record: Record) -> None:
+        """Take in one record of ``plans.v1``."""
+        if record.value is not None:
+            self._published[decode_plan(record.value).name] = record.value
+
+    def book(self, name: str) -> RuleBook | None:
+        """The rules of plan version ``name``, or None while it has not been seen."""
+        book = self._books.get(name)
+        if book is None and name in self._published:
+            published = decode_plan(self._published[name])
+            book = self._books[name] = compile_rules(name, Plan.model_validate_json(bytes(published.plan)))
+            for rejected in book.rejected:
+                _log.error("trigger %s of plan %s is not evaluated: %s", rejected.trigger, name, rejected.reason)
+        return book
+
+
+class TriggersShard:
+    """The one shard of the role ``triggers``."""
+
+    def __init__(self, book_of: Callable[[str], RuleBook | None]) -> None:
+        self._book_of = book_of
+        self._evaluation = Evaluation(book_of)
+        self._rows: dict[bytes, episode.Episode] = {}
+        self._evaluated = -1
+        self._waiting: deque[tuple[int, bytes]] = deque()
+        self._restored = False
+        self._silent = 0
+
+    def apply(self, batch: Batch) -> None:
+        """Take in rows (while restoring; later ones are our own) or frames."""
+        if batch.topic == FRAMES:
+            self._waiting.extend((record.offset, record.value) for record in batch.records if record.value is not None)
+        elif not self._restored:
+            for record in batch.records:
+                self._take_over(record)
+        if not self._restored:
+            self._pass_over()
+
+    def restored(self, ends: Mapping[Topic, int]) -> None:
+        """Every row is here: frames after the last one evaluated are evaluated from now on."""
+        if self._evaluated >= ends.get(FRAMES, 0):
+            raise LogRewound(
+                "frames end before the last one that was evaluated",
+                where=FRAMES.name,
+                why=f"offset {self._evaluated} was evaluated, the topic ends at {ends.get(FRAMES, 0)}",
+                do="Run `headroom rebuild`",
+            )
+        self._pass_over()
+        self._restored = True
+        for row in self._rows.values():
+            self._evaluation.restore(row)
+        self._rows.clear()
+        self._measure()
+
+    def flush(self, now: datetime) -> Sequence[Outgoing]:
+        """Evaluate what waits, at most ``FRAMES_PER_FLUSH``, and give what it moved. ``now`` is that of the frames."""
+        outgoing: list[Outgoing] = []
+        for _ in range(FRAMES_PER_FLUSH):
+            frame = self._next()
+            if frame is None:
+                break
+            outgoing += self._evaluate(frame)
+        if outgoing:
+            self._silent = 0
+        elif self._silent >= SAY_HOW_FAR_AFTER:
+            self._silent = 0
+            outgoing.append(_how_far(self._evaluated))
+        return outgoing
+
+    def _next(self) -> Frame | None:
+        """The frame to evaluate now; None when there is none or when its plan is still to come."""
+        if not (self._restored and self._waiting):
+            metrics.FRAMES_HELD.set(0)
+            return None
+        frame = decode_frame(self._waiting[0][1])
+        if frame.plan and not self._evaluation.ready_for(frame):
+            metrics.FRAMES_HELD.set(len(self._waiting))
+            return None
+        return frame
+
+    def _evaluate(self, frame: Frame) -> Iterator[Outgoing]:
+        offset, _ = self._waiting.popleft()
+        started = perf_counter()
+        changes = self._evaluation.evaluate(frame, offset) if frame.plan else []
+        metrics.EVALUATION_SECONDS.observe(perf_counter() - started)
+        metrics.FRAMES_EVALUATED.inc()
+        metrics.AS_OF.set(frame.now.timestamp())
+        self._evaluated = offset
+        self._silent += 1
+        for change in changes:
+            yield from _written(change, frame.now)
+        if changes:
+            self._measure()
+
+    def _take_over(self, record: Record) -> None:
+        key = record.key or b""
+        if key == episode.EVALUATED_KEY:
+            if record.value is not None:
+                self._evaluated = max(self._evaluated, episode.decode_evaluated(record.value).frame)
+        elif record.value is None:
+            self._rows.pop(key, None)
+        else:
+            self._rows[key] = row = episode.decode(record.value)
+            self._evaluated = max(self._evaluated, row.applied)
+
+    def _pass_over(self) -> None:
+        """Fold in the frames that were evaluated before: a row, once written, stands for all frames up to its own."""
+        while self._waiting and self._waiting[0][0] <= self._evaluated:
+            frame = decode_frame(self._waiting.popleft()[1])
+            if frame.plan:
+                self._evaluation.pass_over(frame)
+
+    def _measure(self) -> None:
+        active = [row.phase for row in self._evaluation.active()]
+        for phase in ("pending", "firing", "mitigated"):
+            metrics.EPISODES_ACTIVE.labels(phase).set(active.count(phase))
+        book = self._book_of(self._evaluation.table.plan)
+        metrics.RULES_REJECTED.set(len(book.rejected) if book else 0)
+
+
+def _written(change: Change, now: datetime) -> Iterator[Outgoing]:
+    row, told = change.episode, change.told
+    key = episode.record_key(row.trigger, row.scope)
+    row_id = f"{row.trigger}/{row.scope}/{row.applied}"
+    yield Outgoing(EPISODES, 0, key, episode.encode(row), headers(episode.TYPE, row_id, SOURCE, now))
+    if told is not None:
+        metrics.TRANSITIONS.labels(told.kind, told.severity).inc()
+        _log.info("%s on %s: %s (%s)", told.kind, told.scope, told.summary, change.reason)
+        told_headers = headers(recalibration.TYPE, told.event_id, SOURCE, now)
+        yield Outgoing(RECALIBRATIONS, 0, told.id.encode(), recalibration.encode(told), told_headers)
+
+
+def _how_far(offset: int) -> Outgoing:
+    value = episode.encode(episode.Evaluated(offset))
+    return Outgoing(EPISODES, 0, episode.EVALUATED_KEY, value, headers(episode.EVALUATED_TYPE, str(offset), SOURCE))

@@ -1,0 +1,179 @@
+"""The life of an episode: ``(episode, what is seen, now) → (episode, transition, reason)``, and nothing else.
+
+::
+
+    clear ──breach──▶ pending ──held for `for`──▶ firing ──clear for `keep`──▶ clear         (resolved)
+      ▲                  │                        │   ▲ │
+      └───not breached───┘                        │   │ └─worse──▶ firing                    (updated)
+                                  clear for `keep`│   │breach, or the effects lapse          (reopened)
+                                  thanks to effects   │
+                                                  ▼   │
+                                               mitigated ──clear without effects──▶ clear    (resolved)
+
+What is unknown moves nothing: it neither fires, nor resolves, nor sends a pending episode back. Every difference
+between the two episodes matters and is written to the log, so that the log is all one needs to go on.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from services.triggers.domain.identity import recalibration_id
+from services.triggers.domain.observation import Observation
+from shared.schemas.episode import Episode
+from shared.schemas.plan_triggers import Trigger
+from shared.schemas.recalibration import Kind
+
+WORSE = 1.2
+"""A size this many times the one last announced is worth announcing."""
+
+_SEVERITIES = ("info", "warning", "critical")
+_AT_ONCE = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What became of an episode; ``transition`` is what the owners must learn, None: nothing."""
+
+    episode: Episode
+    transition: Kind | None
+    reason: str
+
+
+def beginning(trigger: str, scope: str) -> Episode:
+    """The state before the first breach ever."""
+    return Episode(trigger=trigger, scope=scope, number=0, phase="clear", applied=-1)
+
+
+def step(before: Episode, seen: Observation, now: datetime, trigger: Trigger) -> Step:
+    """Move an episode on by one frame whose moment is ``now``."""
+    return _PHASES[before.phase](before, seen, now, trigger)
+
+
+def withdraw(before: Episode, reason: str) -> Step:
+    """End an episode whose trigger no longer watches its scope."""
+    if before.phase == "pending":
+        return Step(_back(before), None, reason)
+    return _resolve(before, reason)
+
+
+def due(episode: Episode, trigger: Trigger) -> datetime | None:
+    """When time alone may move the episode on; None while only a change of what is seen can."""
+    if episode.phase == "pending" and episode.since is not None:
+        return episode.since + (trigger.for_ or _AT_ONCE)
+    if episode.phase in ("firing", "mitigated") and episode.clear_since is not None:
+        return episode.clear_since + (trigger.keep or _AT_ONCE)
+    return None
+
+
+def _from_clear(before: Episode, seen: Observation, now: datetime, trigger: Trigger) -> Step:
+    if seen.breach is not True:
+        return Step(before, None, seen.why)
+    return _from_pending(replace(before, phase="pending", since=now), seen, now, trigger)
+
+
+def _from_pending(before: Episode, seen: Observation, now: datetime, trigger: Trigger) -> Step:
+    if seen.breach is None:
+        return Step(before, None, seen.why)
+    if not seen.breach:
+        return Step(_back(before), None, seen.why)
+    since, hold = before.since or now, trigger.for_ or _AT_ONCE
+    if now - since < hold:
+        return Step(before, None, f"breached since {since:%Y-%m-%d %H:%M}, not yet for {hold}")
+    number = before.number + 1
+    fired = Episode(
+        trigger=before.trigger,
+        scope=before.scope,
+        number=number,
+        phase="firing",
+        applied=before.applied,
+        transition=1,
+        since=since,
+        fired=now,
+        asked=now,
+        severity=trigger.severity,
+        weeks=sorted(seen.weeks),
+        worst=seen.size,
+        recalibration=recalibration_id(before.trigger, before.scope, number),
+    )
+    return Step(fired, "firing", seen.why)
+
+
+def _from_firing(before: Episode, seen: Observation, now: datetime, trigger: Trigger) -> Step:
+    if seen.clear:
+        since = before.clear_since or now
+        if now - since < (trigger.keep or _AT_ONCE):
+            return Step(
+                replace(before, clear_since=since), None, f"clear since {since:%Y-%m-%d %H:%M}, not long enough"
+            )
+        if not seen.decided:
+            return _resolve(before, seen.why)
+        mitigated = replace(before, phase="mitigated", clear_since=since, transition=before.transition + 1)
+        return Step(mitigated, "mitigated", "clear, as far as what was decided comes true")
+    return _worsen(replace(before, clear_since=None), seen, trigger)
+
+
+def _from_mitigated(before: Episode, seen: Observation, now: datetime, trigger: Trigger) -> Step:
+    if seen.breach:
+        return _reopen(before, seen, now, "breached in spite of what was decided")
+    if seen.clear is False and not seen.decided:
+        return _reopen(before, seen, now, "what was decided has lapsed")
+    if not seen.clear:
+        return Step(replace(before, clear_since=None), None, seen.why)
+    since = before.clear_since or now
+    if seen.decided or now - since < (trigger.keep or _AT_ONCE):
+        return Step(replace(before, clear_since=since), None, seen.why)
+    return _resolve(before, seen.why)
+
+
+_PHASES: dict[str, Callable[[Episode, Observation, datetime, Trigger], Step]] = {
+    "clear": _from_clear,
+    "pending": _from_pending,
+    "firing": _from_firing,
+    "mitigated": _from_mitigated,
+}
+
+
+def _worsen(before: Episode, seen: Observation, trigger: Trigger) -> Step:
+    """Take in what is breached now; say so only when it reaches further, is clearly bigger, or matters more."""
+    weeks = sorted({*before.weeks, *seen.weeks})
+    now = replace(before, weeks=weeks, severity=trigger.severity)
+    reason = _worse(before, now, seen)
+    if reason is None:
+        return Step(now, None, seen.why)
+    told = replace(now, worst=max(seen.size, before.worst), transition=before.transition + 1)
+    return Step(told, "updated", reason)
+
+
+def _worse(before: Episode, now: Episode, seen: Observation) -> str | None:
+    if _SEVERITIES.index(now.severity) > _SEVERITIES.index(before.severity):
+        return f"its severity rose to {now.severity}"
+    if (now.weeks[0], now.weeks[-1]) != (before.weeks[0], before.weeks[-1]):
+        return f"it now reaches from {now.weeks[0]} to {now.weeks[-1]}"
+    if seen.size >= WORSE * before.worst and seen.size - before.worst >= seen.noise and seen.size > before.worst:
+        return f"its size grew from {before.worst:,.0f} to {seen.size:,.0f}"
+    return None
+
+
+def _reopen(before: Episode, seen: Observation, now: datetime, reason: str) -> Step:
+    reopened = replace(
+        before,
+        phase="firing",
+        transition=before.transition + 1,
+        asked=now,
+        clear_since=None,
+        weeks=sorted({*before.weeks, *seen.weeks}),
+        worst=seen.size,
+    )
+    return Step(reopened, "reopened", reason)
+
+
+def _resolve(before: Episode, reason: str) -> Step:
+    resolved = replace(before, phase="clear", transition=before.transition + 1, since=None, clear_since=None)
+    return Step(resolved, "resolved", reason)
+
+
+def _back(before: Episode) -> Episode:
+    return replace(before, phase="clear", since=None)

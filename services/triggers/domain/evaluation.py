@@ -1,0 +1,120 @@
+"""Evaluates frames in order: table, rules and episodes in, changed episodes and what to tell out.
+
+A frame moves the scopes it touches and the episodes whose time has come; the others would stand still, so they are not
+looked at. On a complete frame, in a new week or under a new plan every scope is looked at.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from services.triggers.domain.episodes import Step, beginning, due, step, withdraw
+from services.triggers.domain.observation import observe
+from services.triggers.domain.recalibrate import farewell, recalibration
+from services.triggers.domain.rules import Key, Rule, RuleBook
+from services.triggers.domain.table import Table, Touched
+from shared.schemas.episode import Episode
+from shared.schemas.frame import Frame
+from shared.schemas.recalibration import Recalibration
+
+BookOf = Callable[[str], RuleBook | None]
+"""Gives the rules of a plan version (``id@version``), or None while that plan is not known here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An episode that moved on; ``told`` when its owners must learn of it."""
+
+    episode: Episode
+    told: Recalibration | None
+    reason: str
+
+
+class Evaluation:
+    """All that triggers know. Not safe to share: one evaluation reads one log."""
+
+    def __init__(self, book_of: BookOf) -> None:
+        self.table = Table()
+        self.episodes: dict[Key, Episode] = {}
+        self._book_of = book_of
+        self._due: dict[Key, datetime] = {}
+        self._look_at_all = True
+
+    def restore(self, episode: Episode) -> None:
+        """Take over an episode as the log has it."""
+        self.episodes[episode.trigger, episode.scope] = episode
+        self._look_at_all = True
+
+    def pass_over(self, frame: Frame) -> None:
+        """Fold in a frame that was evaluated before."""
+        self.table.apply(frame)
+        self._look_at_all = True
+
+    def ready_for(self, frame: Frame) -> bool:
+        """Whether the frame's plan is known here; until then it has to wait, and all after it."""
+        return self._book_of(frame.plan) is not None
+
+    def evaluate(self, frame: Frame, offset: int) -> list[Change]:
+        """Fold the frame at ``offset`` in and say which episodes it moved, in the plan's order; needs ``ready_for``."""
+        before = self.table.plan
+        touched = self.table.apply(frame)
+        book = self._book_of(frame.plan)
+        if book is None or not self.table.whole:
+            return []
+        if self._look_at_all:
+            touched, self._look_at_all = Touched(everything=True), False
+        changes = list(self._withdrawn(book, before, offset)) if touched.everything else []
+        for key in self._to_look_at(book, touched):
+            changes += self._move(book.rules[key[0]], key, offset)
+        if touched.everything:
+            self._due = dict(self._dues(book))
+        return changes
+
+    def _to_look_at(self, book: RuleBook, touched: Touched) -> list[Key]:
+        keys = dict.fromkeys(book.watching(touched))
+        ripe = sorted(key for key, at in self._due.items() if at <= self.table.now)
+        keys.update(dict.fromkeys(key for key in ripe if book.has(key)))
+        return list(keys)
+
+    def _move(self, rule: Rule, key: Key, offset: int) -> Iterator[Change]:
+        before = self.episodes.get(key) or beginning(*key)
+        seen = observe(rule, key[1], self.table, before if before.phase != "clear" else None)
+        moved = step(before, seen, self.table.now, rule.trigger)
+        if moved.episode is not before and moved.episode != before:
+            yield self._changed(moved, rule, offset)
+
+    def _dues(self, book: RuleBook) -> Iterator[tuple[Key, datetime]]:
+        for episode in self.active():
+            at = due(episode, book.rules[episode.trigger].trigger)
+            if at is not None:
+                yield (episode.trigger, episode.scope), at
+
+    def _withdrawn(self, book: RuleBook, former: str, offset: int) -> Iterator[Change]:
+        """End the episodes that the plan in force no longer watches, under the rules that began them."""
+        gone = [key for key, episode in self.episodes.items() if episode.phase != "clear" and not book.has(key)]
+        former_book = (self._book_of(former) if gone and former else None) or book
+        for key in sorted(gone):
+            reason = f"plan {book.name} has no trigger {key[0]} on {key[1]}"
+            moved = withdraw(self.episodes[key], reason)
+            yield self._changed(moved, former_book.rules.get(key[0]), offset)
+
+    def _changed(self, moved: Step, rule: Rule | None, offset: int) -> Change:
+        episode = replace(moved.episode, applied=offset)
+        key = episode.trigger, episode.scope
+        self.episodes[key] = episode
+        at = due(episode, rule.trigger) if rule else None
+        if at is None:
+            self._due.pop(key, None)
+        else:
+            self._due[key] = at
+        told = None
+        if moved.transition is not None:
+            now = Step(episode, moved.transition, moved.reason)
+            told = recalibration(rule, now, self.table, offset) if rule else farewell(now, self.table, offset)
+        return Change(episode, told, moved.reason)
+
+    def active(self) -> Sequence[Episode]:
+        """Episodes that are pending, firing or mitigated."""
+        return [episode for episode in self.episodes.values() if episode.phase != "clear"]

@@ -1,0 +1,145 @@
+"""The facts of an episode, read off the table: its size by week, the causing deals, until when it can be helped."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from services.triggers.domain.fields import missing, need
+from services.triggers.domain.responsible import end_of, last_hire_week, last_stop_week, people_needed
+from services.triggers.domain.rules import Rule
+from services.triggers.domain.table import Table
+from shared.schemas.episode import Episode
+from shared.schemas.position import Position, TopDeal
+from shared.schemas.recalibration import Week
+
+NAMED = 10
+"""How many causing deals are named at most; the rest are ``others``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """``size`` is missing effort in ``unit``; ``others`` the share of demand that no named deal explains."""
+
+    pool: str | None
+    unit: str = ""
+    from_week: str | None = None
+    to_week: str | None = None
+    size: float = 0.0
+    slip_weeks: float | None = None
+    weeks: list[Week] = field(default_factory=list)
+    cause: list[TopDeal] = field(default_factory=list)
+    others: float = 0.0
+    last_responsible: datetime | None = None
+    help_until: str = ""
+    """A clause on what still helps until when, empty when nothing is known."""
+
+
+def find(rule: Rule, scope: str, episode: Episode, table: Table) -> Findings:
+    """The facts about ``episode`` as the table has them now."""
+    if rule.trigger.watch == "work":
+        return _of_work(rule, scope, table)
+    return _of_pool(rule, scope, episode, table)
+
+
+def _of_pool(rule: Rule, pool: str, episode: Episode, table: Table) -> Findings:
+    known = table.positions.get(pool, {})
+    breached = [known[week] for week in episode.weeks if week in known]
+    gap = {position.week: missing(position) for position in breached if position.week >= table.week}
+    cause, others = _causes(breached)
+    last, clause = _hiring(rule, pool, gap)
+    return Findings(
+        pool=pool,
+        unit=_unit(rule, pool),
+        from_week=episode.weeks[0] if episode.weeks else None,
+        to_week=episode.weeks[-1] if episode.weeks else None,
+        size=sum(gap.values()),
+        weeks=[_week(position) for position in breached],
+        cause=cause,
+        others=others,
+        last_responsible=last,
+        help_until=clause,
+    )
+
+
+def _week(position: Position) -> Week:
+    return Week(
+        week=position.week,
+        capacity=position.capacity,
+        demand=need(position),
+        missing=missing(position),
+        overload=position.overload,
+        utilisation=position.utilisation,
+    )
+
+
+def _causes(positions: Sequence[Position]) -> tuple[list[TopDeal], float]:
+    """The deals that ask most over all these weeks: effort summed, shares weighted by each week's demand."""
+    weights = {position.week: position.base + position.booked + position.expected for position in positions}
+    whole = sum(weights.values())
+    effort: dict[str, float] = {}
+    share: dict[str, float] = {}
+    newest: dict[str, TopDeal] = {}
+    for position in positions:
+        for deal in position.top:
+            newest[deal.deal] = deal
+            effort[deal.deal] = effort.get(deal.deal, 0.0) + deal.effort
+            part = deal.share * weights[position.week] / whole if whole > 0 else 0.0
+            share[deal.deal] = share.get(deal.deal, 0.0) + part
+    largest = sorted(effort, key=lambda deal: (-effort[deal], deal))[:NAMED]
+    named = [
+        TopDeal(deal, effort[deal], share[deal], newest[deal].probability, newest[deal].product) for deal in largest
+    ]
+    return named, _rest(named)
+
+
+def _rest(named: Iterable[TopDeal]) -> float:
+    return max(0.0, 1.0 - sum(deal.share for deal in named))
+
+
+def _hiring(rule: Rule, pool: str, gap: dict[str, float]) -> tuple[datetime | None, str]:
+    hire = getattr(rule.plan.pools.get(pool), "hire", None)  # stocks and budgets do not hire
+    if hire is None or not any(gap.values()):
+        return None, ""
+    people = people_needed(gap, hire)
+    week = last_hire_week(gap, hire, people)
+    if week is None:
+        return None, ""
+    return end_of(week, rule.plan.timezone), f"hiring {people} helps if decided by the end of {week}"
+
+
+def _of_work(rule: Rule, work: str, table: Table) -> Findings:
+    state = table.work.get(work)
+    if state is None:
+        return Findings(rule.pool_of(work))
+    known = table.positions.get(state.pool, {})
+    late = [
+        p for week, p in sorted(known.items()) if week > state.due and (state.finish is None or week <= state.finish)
+    ]
+    size = sum(_left_over(rule, work, position) for position in late)
+    deals = {week: p.booked + p.expected for week, p in known.items() if table.week <= week <= state.due}
+    stop = last_stop_week(size, deals) if size > 0 else None
+    return Findings(
+        pool=state.pool,
+        unit=_unit(rule, state.pool),
+        from_week=state.due,
+        to_week=state.finish,
+        size=size,
+        slip_weeks=state.slip_weeks,
+        cause=state.top[:NAMED],
+        others=_rest(state.top[:NAMED]),
+        last_responsible=end_of(stop, rule.plan.timezone) if stop else None,
+        help_until=f"holding back what deals ask of {state.pool} helps until the end of {stop}" if stop else "",
+    )
+
+
+def _left_over(rule: Rule, work: str, position: Position) -> float:
+    """What a week has for the work item: all that its pool can do less what comes first."""
+    item = rule.plan.work.get(work)
+    first = position.base
+    if item is None or item.priority == "after-deals":
+        first += position.booked + position.expected
+    return max(0.0, position.capacity - first)
+
+
+def _unit(rule: Rule, pool: str) -> str:
+    return rule.plan.pools[pool].unit if pool in rule.plan.pools else ""

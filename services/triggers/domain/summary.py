@@ -1,0 +1,57 @@
+"""One plain sentence for a busy owner: what is short by how much and when, which deals ask for it, what still helps."""
+
+from services.triggers.domain.episodes import Step
+from services.triggers.domain.findings import Findings
+from shared.schemas.position import TopDeal
+
+_IN_A_SENTENCE = 3
+
+
+def summarise(scope: str, watch: str, step: Step, found: Findings) -> str:
+    """The sentence for a step of an episode in ``scope``."""
+    if step.transition == "resolved":
+        return f"{scope} is settled: {step.reason}."
+    clauses = [_slip(scope, found) if watch == "work" else _shortage(scope, found)]
+    if step.transition == "mitigated":
+        clauses.append("what was decided covers it, as soon as a report confirms that")
+    else:
+        clauses += [clause for clause in (_because(found.cause), found.help_until) if clause]
+    if step.transition in ("updated", "reopened"):
+        clauses.append(step.reason)
+    return "; ".join(clauses) + "."
+
+
+def _shortage(pool: str, found: Findings) -> str:
+    if not found.weeks:
+        return f"{pool} is breached {_span(found)}"
+    worst = max(found.weeks, key=lambda week: (week.overload, week.missing))
+    if found.size <= 0:
+        return f"{pool} is overloaded {_span(found)} with a chance of up to {worst.overload:.0%} ({worst.week})"
+    return (
+        f"{pool} is short of {_amount(found.size, found.unit)} {_span(found)} to be safe, "
+        f"overloaded with a chance of up to {worst.overload:.0%} ({worst.week})"
+    )
+
+
+def _slip(work: str, found: Findings) -> str:
+    slip = found.slip_weeks or 0.0
+    when = f"in {found.to_week}" if found.to_week else "not within the plan's horizon"
+    short = f", {_amount(found.size, found.unit)} short" if found.size > 0 else ""
+    return f"{work} slips {slip:.3g} week{'' if slip == 1 else 's'}: due {found.from_week}, done {when}{short}"
+
+
+def _span(found: Findings) -> str:
+    if found.from_week == found.to_week:
+        return f"in {found.from_week}"
+    return f"from {found.from_week} to {found.to_week}"
+
+
+def _amount(size: float, unit: str) -> str:
+    return f"{size:,.0f} {unit}".rstrip() if size >= 10 else f"{size:.2g} {unit}".rstrip()
+
+
+def _because(cause: list[TopDeal]) -> str:
+    if not cause:
+        return ""
+    named = ", ".join(f"{deal.deal} ({deal.share:.0%})" for deal in cause[:_IN_A_SENTENCE])
+    return f"most is asked by {named}"
