@@ -4,14 +4,13 @@ Broker and controller are one process (KRaft); the settings make a single node w
 matter of seconds. Nothing is created automatically. Data stay in the folder given; without one they are temporary.
 """
 
-import asyncio
 import base64
 import shutil
 import socket
 import subprocess
-import threading
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -22,10 +21,30 @@ from headroom.local.children import spawn, stop, tail
 from headroom.local.folders import temporary_folder
 from headroom.local.jars import ensure_jars
 from headroom.local.java import find_java
+from headroom.local.loops import run_apart
 from headroom.local.ports import free_ports
 from shared.errors import NotReady
 
 _JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true")
+
+
+SINGLE_NODE = {
+    # one node is all there is
+    "default.replication.factor": "1",
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "4",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    # a group forms at once, and a killed broker is back in seconds
+    "group.initial.rebalance.delay.ms": "0",
+    "broker.session.timeout.ms": "2000",
+    "broker.heartbeat.interval.ms": "500",
+    "auto.create.topics.enable": "false",
+}
+"""Settings without which a cluster of one node does not work, or restarts slowly."""
 
 
 class EmbeddedKafka:
@@ -128,20 +147,7 @@ class EmbeddedKafka:
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "controller.quorum.bootstrap.servers": f"127.0.0.1:{self._controller_port}",
             "log.dirs": str(self.data_dir / "log"),
-            # one node is all there is
-            "default.replication.factor": "1",
-            "offsets.topic.replication.factor": "1",
-            "offsets.topic.num.partitions": "4",
-            "transaction.state.log.replication.factor": "1",
-            "transaction.state.log.min.isr": "1",
-            "transaction.state.log.num.partitions": "4",
-            "share.coordinator.state.topic.replication.factor": "1",
-            "share.coordinator.state.topic.min.isr": "1",
-            # a group forms at once, and a killed broker is back in seconds
-            "group.initial.rebalance.delay.ms": "0",
-            "broker.session.timeout.ms": "2000",
-            "broker.heartbeat.interval.ms": "500",
-            "auto.create.topics.enable": "false",
+            **SINGLE_NODE,
         }
         file = self.data_dir / "server.properties"
         file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
@@ -161,25 +167,34 @@ class EmbeddedKafka:
             )
 
     def _wait(self, timeout: float) -> None:
-        assert self._child is not None
-        deadline = time.monotonic() + timeout
-        while not (_accepts(self._port) and _answers(self.bootstrap)):
-            died = self._child.poll() is not None
-            if died or time.monotonic() > deadline:
-                if not died:
-                    stop(self._child, grace=0)
-                raise NotReady(
-                    "Kafka ended while starting" if died else f"Kafka did not answer within {timeout:.0f} s",
-                    where=str(self.log_file),
-                    why=tail(self.log_file, 8) or tail(self._output, 8) or "its log is empty",
-                    do="The full log is in that file; data of another Kafka version or a full disk are common reasons",
-                )
-            time.sleep(0.1)
+        child = self._child
+        assert child is not None
+        try:
+            wait_until_answers(self.bootstrap, timeout, alive=lambda: child.poll() is None)
+        except NotReady as failure:
+            died = child.poll() is not None
+            stop(child, grace=0)
+            raise NotReady(
+                "Kafka ended while starting" if died else failure.what,
+                where=str(self.log_file),
+                why=tail(self.log_file, 8) or tail(self._output, 8) or "its log is empty",
+                do="The full log is in that file; data of another Kafka version or a full disk are common reasons",
+            ) from failure
 
 
-def _accepts(port: int) -> bool:
+def wait_until_answers(bootstrap: str, timeout: float, alive: Callable[[], bool] = lambda: True) -> None:
+    """Wait until the broker takes part in its cluster; raises ``NotReady`` when it is not ``alive`` or time is up."""
+    deadline = time.monotonic() + timeout
+    while not (_accepts(bootstrap) and _answers(bootstrap)):
+        if not alive() or time.monotonic() > deadline:
+            raise NotReady(f"Kafka did not answer within {timeout:.0f} s", where=bootstrap)
+        time.sleep(0.1)
+
+
+def _accepts(bootstrap: str) -> bool:
+    host, port = bootstrap.rsplit(":", 1)
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1):
+        with socket.create_connection((host, int(port)), timeout=1):
             return True
     except OSError:
         return False
@@ -187,21 +202,15 @@ def _accepts(port: int) -> bool:
 
 def _answers(bootstrap: str) -> bool:
     """Whether the broker lists itself as part of its cluster: only then can topics be made."""
-    answer: list[bool] = []
 
-    async def ask() -> None:
+    async def ask() -> bool:
         client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=3000)
         try:
             await client.start()
-            cluster = await client.describe_cluster()
+            return bool((await client.describe_cluster())["brokers"])
         except KafkaError:
-            return
+            return False
         finally:
             await client.close()
-        answer.append(bool(cluster["brokers"]))
 
-    # A loop of its own in a thread of its own: the caller may be inside a running loop.
-    asking = threading.Thread(target=lambda: asyncio.run(ask()))
-    asking.start()
-    asking.join()
-    return answer == [True]
+    return run_apart(ask)

@@ -1,0 +1,36 @@
+"""``headroom``: the operator's command, put together from the modules beside this one."""
+
+import sys
+
+import typer
+
+from headroom import keys, migrate, topics, up
+from shared.errors import ConfigurationError, HeadroomError, NotReady
+
+app = typer.Typer(
+    name="headroom",
+    help="A living constraint model between a sales plan and what the company can deliver.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("up")(up.up)
+app.command("migrate")(migrate.migrate)
+app.add_typer(topics.app, name="topics")
+app.add_typer(keys.app, name="keys")
+
+
+def main() -> None:
+    """Run the command; exit codes are 0 done, 1 error, 2 usage, 3 negative answer, 4 not allowed, 5 not ready."""
+    try:
+        app()
+    except HeadroomError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(exit_code(error))
+
+
+def exit_code(error: HeadroomError) -> int:
+    """The exit code that tells scripts what kind of error ended the command."""
+    if isinstance(error, NotReady):
+        return 5
+    return 2 if isinstance(error, ConfigurationError) else 1

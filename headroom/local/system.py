@@ -1,0 +1,305 @@
+"""The whole system on one machine: broker, database, topics, tables and every process, as one thing to start and stop.
+
+Order of a start: data folder, broker and database, topics, tables, first API key, processes; it returns when every
+process is ready. A stop goes the other way. What was temporary is gone afterwards.
+"""
+
+import asyncio
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import sqlalchemy as sa
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+import headroom
+from headroom import topics
+from headroom.local import servers
+from headroom.local.folders import temporary_folder
+from headroom.local.loops import apart, run_apart
+from headroom.local.ports import free_ports
+from headroom.local.postgres import EmbeddedPostgres
+from headroom.local.processes import ProcessStatus, Program, Supervisor
+from shared.access import hash_key, new_key
+from shared.db import upgrade
+from shared.errors import ConfigurationError, NotReady
+from shared.settings import ClockSettings, Settings
+
+ROOT = Path(headroom.__file__).parent.parent
+DATABASE = "headroom"
+KEY_FILE = "bootstrap-key"
+
+PROGRAMS: dict[str, tuple[str, ...]] = {
+    "door": ("services.ingest", "door"),
+    "views": ("services.capacity", "views"),
+    "notifier": ("services.notifier",),
+    "normalise": ("services.ingest", "normalise"),
+    "fold": ("services.capacity", "fold"),
+    "project": ("services.capacity", "project"),
+    "triggers": ("services.triggers",),
+}
+"""Every process of the system by name: its module and role. The first three serve people; they get the first ports."""
+
+
+class LocalSystem:
+    """Headroom on this machine; as a context manager (``with``, ``async with``) started on entry, stopped on exit.
+
+    ``data`` is the folder to keep everything in; without it all is temporary. ``environment`` is put over this process's
+    own: name a broker or a database there to use them. ``clock`` makes the system live at another time. ``report`` is
+    told each step of the start.
+    """
+
+    def __init__(
+        self,
+        data: Path | None = None,
+        *,
+        environment: Mapping[str, str] | None = None,
+        clock: ClockSettings | None = None,
+        programs: Sequence[str] = tuple(PROGRAMS),
+        first_port: int | None = None,
+        report: Callable[[str], None] = lambda step: None,
+    ) -> None:
+        self._lasting = data is not None
+        self._given = dict(environment or {})
+        self._clock = clock or ClockSettings()
+        self._names = tuple(programs)
+        self._first_port = first_port
+        self._report = report
+        self._stack = ExitStack()
+        self._supervisor: Supervisor | None = None
+        self.data = (data or temporary_folder()).absolute()
+        self.environment = {**os.environ, **self._given}
+        """What the processes are started with; complete once the system has started."""
+        self.api_key: str | None = None
+        """The first API key, which may do everything; None when its hash was given from outside."""
+        self.new_key = False
+        """Whether this start made the key."""
+        self.broker: servers.Broker | None = None
+        self.database: servers.Database | None = None
+
+    # -- what is where
+
+    @property
+    def bootstrap(self) -> str:
+        """The broker's address."""
+        return self.environment[servers.BOOTSTRAP]
+
+    @property
+    def database_url(self) -> str:
+        """The system's database for SQLAlchemy with asyncpg."""
+        return self.environment[servers.DATABASE_URL]
+
+    @property
+    def settings(self) -> Settings:
+        """The settings as the processes read them."""
+        return settings_from(self.environment)
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """The address of every process by name."""
+        return {status.name: status.url for status in self.processes()}
+
+    @property
+    def door_url(self) -> str:
+        """Where events and plans are sent."""
+        return self.urls["door"]
+
+    @property
+    def capacity_url(self) -> str:
+        """Where positions, pools and deals are asked for."""
+        return self.urls["views"]
+
+    @property
+    def notifier_url(self) -> str:
+        """Where subscriptions, recalibrations and decisions are."""
+        return self.urls["notifier"]
+
+    # -- life
+
+    def start(self, timeout: float = 120.0) -> None:
+        """Start everything and wait until it is ready; raises ``NotReady`` naming what is not, with its log."""
+        try:
+            self._open_folder()
+            self._report("Starting Kafka")
+            self._use_broker()
+            self._report("Starting PostgreSQL")
+            self._use_database()
+            self._report("Creating topics and tables")
+            run_apart(lambda: topics.apply(self.settings.kafka))
+            apart(lambda: upgrade(self.database_url))
+            self._use_key()
+            self._report("Starting the services")
+            self._start_processes()
+            self.wait_ready(timeout)
+            self._report("Ready")
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop everything this object started, processes first; may be called twice."""
+        self._stack.close()
+        if not self._lasting:
+            shutil.rmtree(self.data, ignore_errors=True)
+
+    def wait_ready(self, timeout: float = 120.0, names: Sequence[str] | None = None) -> None:
+        """Wait until every process, or those named, is ready; raises ``NotReady``."""
+        self._running().wait_ready(timeout, names)
+
+    def processes(self) -> list[ProcessStatus]:
+        """How every process is; empty before the services start."""
+        return [] if self._supervisor is None else self._supervisor.status()
+
+    def restarts(self, name: str) -> int:
+        """How often the process was started again."""
+        return next(status.restarts for status in self.processes() if status.name == name)
+
+    def kill(self, name: str, sig: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal to one process; the supervisor starts again what ends."""
+        self._running().kill(name, sig)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self.start)
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        await asyncio.to_thread(self.stop)
+
+    # -- the steps of a start
+
+    def _open_folder(self) -> None:
+        """Make the data folder ours: two systems on one folder would destroy each other's data."""
+        if not self.data.exists():
+            self.data.mkdir(parents=True)
+            self.data.chmod(0o711)  # the database's account passes through; nobody else can list it
+        lock = self._stack.enter_context((self.data / "lock").open("a+"))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as taken:
+            lock.seek(0)
+            raise ConfigurationError(
+                "another system is running on this data folder",
+                where=str(self.data),
+                why=f"its process id is {lock.read().strip() or 'unknown'}",
+                do="Stop it first, or choose another folder with --data, or none with --ephemeral",
+            ) from taken
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+
+    def _use_broker(self) -> None:
+        folder = self.data / "kafka" if self._lasting else None
+        self.broker = self._stack.enter_context(servers.broker(self.environment, folder))
+        self.environment[servers.BOOTSTRAP] = self.broker.bootstrap
+        if self._borrows(servers.BOOTSTRAP) and "HEADROOM_KAFKA__TOPIC_PREFIX" not in self.environment:
+            self.environment["HEADROOM_KAFKA__TOPIC_PREFIX"] = f"local{secrets.token_hex(4)}."
+            self._stack.callback(lambda: run_apart(lambda: topics.delete(self.settings.kafka)))
+
+    def _use_database(self) -> None:
+        folder = self.data / "postgres" if self._lasting else None
+        self.database = self._stack.enter_context(servers.database(self.environment, folder))
+        url = self.database.url
+        if isinstance(self.database, EmbeddedPostgres):
+            url = self.database.create_database(DATABASE)
+        elif self._borrows(servers.DATABASE_URL):
+            name = f"headroom_{secrets.token_hex(4)}"
+            run_apart(lambda: _administer(self.database_url, f'CREATE DATABASE "{name}"'))
+            self._stack.callback(_drop_database, url, name)
+            url = make_url(url).set(database=name).render_as_string(hide_password=False)
+        self.environment[servers.DATABASE_URL] = url
+
+    def _borrows(self, name: str) -> bool:
+        """Whether a temporary system uses a server named in our own environment: then it takes a corner of it."""
+        return not self._lasting and name in os.environ and name not in self._given
+
+    def _use_key(self) -> None:
+        """The first API key: made once per data folder, in a file that only its owner reads; services get its hash."""
+        if self.environment.get("HEADROOM_BOOTSTRAP_KEY_HASH"):
+            return
+        file = self.data / KEY_FILE
+        if not file.exists():
+            with os.fdopen(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as handle:
+                handle.write(new_key())
+            self.new_key = True
+        self.api_key = file.read_text().strip()
+        self.environment["HEADROOM_BOOTSTRAP_KEY_HASH"] = hash_key(self.api_key)
+
+    def _start_processes(self) -> None:
+        self.environment |= _clock_environment(self._clock)
+        ports = free_ports(len(self._names), prefer=self._first_port)
+        programs = [
+            Program(
+                name=name,
+                argv=(sys.executable, "-m", *PROGRAMS[name]),
+                port=port,
+                env={
+                    "HEADROOM_HTTP__HOST": "127.0.0.1",
+                    "HEADROOM_HTTP__PORT": str(port),
+                    # A lasting name in its group: after a kill it takes its partitions back at once.
+                    "HEADROOM_KAFKA__INSTANCE_ID": name,
+                    "PYTHONUNBUFFERED": "1",
+                },
+            )
+            for name, port in zip(self._names, ports, strict=True)
+        ]
+        supervisor = Supervisor(programs, logs=self.data / "logs", environment=self.environment, cwd=ROOT)
+        self._stack.callback(supervisor.stop)
+        self._supervisor = supervisor
+        supervisor.start()
+
+    def _running(self) -> Supervisor:
+        if self._supervisor is None:
+            raise NotReady("the system has not been started")
+        return self._supervisor
+
+
+def settings_from(environment: Mapping[str, str]) -> Settings:
+    """The settings that a process with this environment reads."""
+
+    class Given(Settings):
+        @classmethod
+        def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[Any, ...]:
+            sources["env_settings"].env_vars = {name.lower(): value for name, value in environment.items()}
+            return (sources["env_settings"],)
+
+    return Given()
+
+
+def _clock_environment(clock: ClockSettings) -> dict[str, str]:
+    """A virtual clock that was not started yet starts now, for every process alike."""
+    if clock.as_of is None:
+        return {}
+    return {
+        "HEADROOM_CLOCK__AS_OF": clock.as_of.isoformat(),
+        "HEADROOM_CLOCK__SPEED": str(clock.speed),
+        "HEADROOM_CLOCK__STARTED": (clock.started or datetime.now(UTC)).isoformat(),
+    }
+
+
+async def _administer(url: str, statement: str) -> None:
+    engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(sa.text(statement))
+    finally:
+        await engine.dispose()
+
+
+def _drop_database(url: str, name: str) -> None:
+    run_apart(lambda: _administer(url, f'DROP DATABASE "{name}" WITH (FORCE)'))

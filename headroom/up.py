@@ -1,0 +1,165 @@
+"""``headroom up``: the whole system on this machine, until Ctrl-C."""
+
+import json
+import signal
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+from ruamel.yaml import YAML
+
+from headroom.local.folders import default_data_folder
+from headroom.local.processes import ProcessStatus
+from headroom.local.system import KEY_FILE, LocalSystem
+from shared.errors import BadInput
+from shared.settings import ClockSettings
+
+FIRST_PORT = 8080
+COLOURS = {"ready": "green", "starting": "yellow", "waiting": "red", "not ready": "red", "stopped": "dim"}
+
+
+def up(
+    data: Annotated[Path | None, typer.Option(help="The folder to keep data in.", show_default="this user's")] = None,
+    ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Keep nothing.")] = False,
+    as_of: Annotated[datetime | None, typer.Option(help="Live at this time instead of now.")] = None,
+    speed: Annotated[float, typer.Option(min=0, help="How fast that time passes; 0 holds it still.")] = 1.0,
+    plan: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Publish this plan when ready.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object when ready and nothing else.")] = False,
+) -> None:
+    """Start broker, database and every process, wait until each is ready, and run until Ctrl-C.
+
+    The broker and the database are those named by HEADROOM_KAFKA__BOOTSTRAP and HEADROOM_DATABASE_URL, else started.
+    """
+    if data is not None and ephemeral:
+        raise typer.BadParameter("--data keeps data and --ephemeral keeps none: give one of them")
+    folder = None if ephemeral else (data or default_data_folder())
+    clock = ClockSettings(as_of=as_of.replace(tzinfo=UTC) if as_of and not as_of.tzinfo else as_of, speed=speed)
+    console = Console(stderr=True)
+    board = Board(console, quiet=as_json)
+    system = LocalSystem(folder, clock=clock, first_port=FIRST_PORT, report=board.step)
+    board.system = system
+    for sig in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sig, _interrupt)
+    ready = False
+    try:
+        with board, system:
+            if plan is not None:
+                board.step(f"Publishing {plan}")
+                publish_plan(plan, system)
+            ready = True
+            _announce(system, console, as_json)
+            while True:
+                signal.pause()
+    except KeyboardInterrupt:
+        if not ready:
+            raise typer.Exit(130) from None
+
+
+def publish_plan(file: Path, system: LocalSystem) -> None:
+    """Send a plan file to the door under the id it names; raises ``BadInput`` with the door's reasons."""
+    text = file.read_bytes()
+    name = YAML(typ="safe").load(text)
+    if not isinstance(name, dict) or "plan" not in name:
+        raise BadInput("the file names no plan", where=str(file), do="A plan file begins with `plan: NAME`")
+    request = urllib.request.Request(  # noqa: S310 — always http, to our own door
+        f"{system.door_url}/v1/plans/{urllib.parse.quote(str(name['plan']))}",
+        data=text,
+        method="PUT",
+        headers={"Content-Type": "application/yaml", "Authorization": f"Bearer {system.api_key}"},
+    )
+    try:
+        urllib.request.urlopen(request, timeout=30).close()  # noqa: S310
+    except urllib.error.HTTPError as refusal:
+        why = refusal.read(65_536).decode(errors="replace")
+        raise BadInput(
+            "the door refused the plan", where=str(file), why=why, do="Correct it; `headroom plan check` says more"
+        ) from refusal
+
+
+class Board:
+    """Shows the start and then the processes: a live table on a terminal, a line per step elsewhere."""
+
+    def __init__(self, console: Console, *, quiet: bool) -> None:
+        self.system: LocalSystem | None = None
+        self._console = console
+        self._quiet = quiet
+        self._step = ""
+        self._live: Live | None = None
+
+    def step(self, what: str) -> None:
+        """Say what the start is at."""
+        self._step = what
+        if self._live is None and not self._quiet:
+            self._console.print(what)
+
+    def __enter__(self) -> None:
+        if self._console.is_terminal and not self._quiet:
+            self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=4)
+            self._live.start()
+
+    def __exit__(self, *failure: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _render(self) -> Group:
+        processes = self.system.processes() if self.system is not None else []
+        return Group(Text(f"Headroom: {self._step}", style="bold"), processes_table(processes))
+
+
+def processes_table(processes: list[ProcessStatus]) -> Table:
+    """Name, state, restarts and address of each process."""
+    table = Table("process", "state", "restarts", "address", "why not ready", box=None, pad_edge=False)
+    for process in processes:
+        why = "; ".join(process.reasons) if process.state != "ready" else ""
+        state = Text(process.state, style=COLOURS[process.state])
+        table.add_row(process.name, state, str(process.restarts or ""), process.url, Text(why, overflow="ellipsis"))
+    return table
+
+
+def _announce(system: LocalSystem, console: Console, as_json: bool) -> None:
+    """Where everything is; a key that was just made is shown this once."""
+    key_file = system.data / KEY_FILE
+    if as_json:
+        what = {
+            "urls": system.urls,
+            "kafka": system.bootstrap,
+            "database_url": system.database_url,
+            "data": str(system.data),
+            "key_file": str(key_file) if system.api_key else None,
+            "processes": {process.name: process.pid for process in system.processes()},
+        }
+        sys.stdout.write(json.dumps(what) + "\n")
+        sys.stdout.flush()
+        return
+    out = Console(stderr=console.stderr, soft_wrap=True, highlight=False)
+    out.print(f"\n[bold]Ready.[/]  door      {system.door_url}   events, webhooks, plans")
+    out.print(f"        capacity  {system.capacity_url}   positions, pools, deals")
+    out.print(f"        notifier  {system.notifier_url}   subscriptions, recalibrations, decisions")
+    out.print(f"        Kafka     {system.bootstrap}")
+    out.print(f"        data      {system.data}   logs in {system.data / 'logs'}")
+    if system.new_key:
+        out.print(f"        API key   {system.api_key}   shown this once")
+    if system.api_key:
+        out.print(f"        The key is in {key_file}. To use this system from another terminal:")
+        out.print(f'        export HEADROOM_API_KEY="$(cat {key_file})" HEADROOM_DOOR_URL={system.door_url}')
+    out.print("        Ctrl-C stops everything.\n")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """The first signal ends the wait; further ones do not disturb the stop that follows."""
+    for sig in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sig, signal.SIG_IGN)
+    raise KeyboardInterrupt
