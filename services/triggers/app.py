@@ -10,8 +10,8 @@ from services.triggers.settings import TriggersSettings
 from shared.http import create_ops_app, serve
 from shared.streams.app import run
 from shared.streams.health import Health
+from shared.streams.restore import TableReader
 from shared.streams.shards import Role
-from shared.streams.table_reader import TableReader
 from shared.topics import EPISODES, FRAMES, PLANS
 
 

@@ -46,7 +46,7 @@ def _of_pool(rule: Rule, pool: str, episode: Episode, table: Table) -> Findings:
     breached = [known[week] for week in episode.weeks if week in known]
     gap = {position.week: missing(position) for position in breached if position.week >= table.week}
     cause, others = _causes(breached)
-    last, clause = _hiring(rule, pool, gap)
+    last, clause = _hiring(rule, pool, gap, table.week)
     return Findings(
         pool=pool,
         unit=_unit(rule, pool),
@@ -96,7 +96,7 @@ def _rest(named: Iterable[TopDeal]) -> float:
     return max(0.0, 1.0 - sum(deal.share for deal in named))
 
 
-def _hiring(rule: Rule, pool: str, gap: dict[str, float]) -> tuple[datetime | None, str]:
+def _hiring(rule: Rule, pool: str, gap: dict[str, float], present: str) -> tuple[datetime | None, str]:
     hire = getattr(rule.plan.pools.get(pool), "hire", None)  # stocks and budgets do not hire
     if hire is None or not any(gap.values()):
         return None, ""
@@ -104,7 +104,10 @@ def _hiring(rule: Rule, pool: str, gap: dict[str, float]) -> tuple[datetime | No
     week = last_hire_week(gap, hire, people)
     if week is None:
         return None, ""
-    return end_of(week, rule.plan.timezone), f"hiring {people} helps if decided by the end of {week}"
+    clause = f"hiring {people} helps if decided by the end of {week}"
+    if week < present:
+        clause = f"hiring {people} would have had to be decided by the end of {week}"
+    return end_of(week, rule.plan.timezone), clause
 
 
 def _of_work(rule: Rule, work: str, table: Table) -> Findings:
