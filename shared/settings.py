@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.clock import Clock, VirtualClock, WallClock
+from shared.clock import Clock, HeldClock, VirtualClock, WallClock
 
 
 class KafkaSettings(BaseModel):
@@ -50,6 +50,8 @@ class ClockSettings(BaseModel):
     as_of: datetime | None = None
     speed: float = Field(1.0, ge=0)
     started: datetime | None = None
+    pace: list[tuple[datetime, float]] = Field([], description="other speeds from given moments of that time on")
+    start_file: Path | None = Field(None, description="instead of started: the clock stands until this file names it")
 
     @field_validator("as_of", "started")
     @classmethod
@@ -60,7 +62,9 @@ class ClockSettings(BaseModel):
         """The clock these settings describe; without ``started`` a virtual clock starts now."""
         if self.as_of is None:
             return WallClock()
-        return VirtualClock(self.as_of, self.speed, self.started or datetime.now(UTC))
+        if self.start_file is not None:
+            return HeldClock(self.as_of, self.speed, self.start_file, tuple(self.pace))
+        return VirtualClock(self.as_of, self.speed, self.started or datetime.now(UTC), tuple(self.pace))
 
 
 class Settings(BaseSettings):

@@ -1,8 +1,11 @@
 """The virtual clock is a function of wall time alone, so all processes of a system agree on it."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from shared.clock import VirtualClock, WallClock
+import pytest
+
+from shared.clock import HeldClock, VirtualClock, WallClock
 from shared.settings import ClockSettings
 
 
@@ -27,3 +30,35 @@ def test_two_clocks_of_the_same_settings_agree() -> None:
 
 def test_without_a_day_it_is_wall_time() -> None:
     assert isinstance(ClockSettings().clock(), WallClock)
+
+
+DAY = 86_400.0
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
+PACE = ((datetime(2026, 1, 11, tzinfo=UTC), DAY / 2), (datetime(2026, 1, 12, tzinfo=UTC), 5 * DAY))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "day"),
+    [
+        (0, "2026-01-01"),
+        (5, "2026-01-06"),
+        (10, "2026-01-11"),
+        (11, "2026-01-11"),
+        (12, "2026-01-12"),
+        (13, "2026-01-17"),
+    ],
+)
+def test_the_speed_changes_at_moments_of_the_virtual_time(seconds: float, day: str) -> None:
+    clock = VirtualClock(NEW_YEAR, DAY, datetime.now(UTC) - timedelta(seconds=seconds), PACE)
+    first = datetime.fromisoformat(day).replace(tzinfo=UTC)
+    assert first <= clock.now() < first + timedelta(days=1)
+
+
+def test_a_held_clock_stands_until_its_file_says_when_it_started(tmp_path: Path) -> None:
+    settings = ClockSettings(as_of=NEW_YEAR, speed=DAY, start_file=tmp_path / "clock")
+    one, other = settings.clock(), settings.clock()
+    assert (one.now(), other.now()) == (NEW_YEAR, NEW_YEAR)
+    assert isinstance(one, HeldClock)
+    one.start(datetime.now(UTC) - timedelta(seconds=2))
+    for clock in (one, other):
+        assert datetime(2026, 1, 3, tzinfo=UTC) <= clock.now() < datetime(2026, 1, 5, tzinfo=UTC)
