@@ -106,6 +106,8 @@ def _trigger(trigger: dict[str, Any]) -> Iterator[Problem]:
         if key not in _WHERE[watch] and key in {"pool", "work", "milestone", "product", "segment", "within_weeks"}:
             words = f"{key} does not narrow a {watch}; {' and '.join(_WHERE[watch])} do"
             yield Problem(("where", key), words, about_key=True)
+    if trigger.get("of") is not None:
+        yield Problem(("of",), "this version does not evaluate `of`; say with `for` how long it must hold")
     yield from _conditions(trigger, watch)
     yield from _deadlines(trigger)
 

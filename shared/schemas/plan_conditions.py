@@ -16,14 +16,14 @@ Operator = Literal["<", "<=", ">", ">=", "=="]
 WATCHED: dict[str, tuple[str, ...]] = {
     "position": (
         "utilisation", "overload", "headroom", "backlog", "delay_weeks", "capacity", "planned", "reported", "decided",
-        "base", "booked", "expected", "exposure", "p50", "p80", "p95",
+        "base", "booked", "expected", "exposure", "p50", "p80", "p95", "demand", "missing", "weeks_ahead",
     ),
-    "work": ("slip_weeks", "without_deals", "effort"),
+    "work": ("slip_weeks", "without_deals", "effort", "weeks_to_due"),
 }  # fmt: skip
-"""What may be watched, and the fields a condition may name: those of ``Position`` and ``WorkState``."""
+"""What may be watched, and the numbers a condition may name: of ``Position`` and ``WorkState``, or derived."""
 
 _BOUNDS = {"overload": (0.0, 1.0)}
-_SIGNED = frozenset({"headroom", "decided"})
+_SIGNED = frozenset({"headroom", "decided", "weeks_ahead", "weeks_to_due"})
 _COMPARISON = re.compile(
     r"\s*(?P<field>[A-Za-z_][A-Za-z0-9_.]*)\s*(?P<op><=|>=|==|<|>)\s*(?P<number>[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,3})?)\s*"
 )
@@ -103,7 +103,7 @@ def _one(text: str, at: int, fields: tuple[str, ...]) -> tuple[Comparison, int]:
 
 
 def can_hold(comparisons: Iterable[Comparison]) -> bool:
-    """Whether some values satisfy all of them; fields other than headroom and decided are never below zero."""
+    """Whether some values satisfy all of them; most fields are never below zero."""
     by_field: dict[str, list[Comparison]] = {}
     for comparison in comparisons:
         by_field.setdefault(comparison.field, []).append(comparison)

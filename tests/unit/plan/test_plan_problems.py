@@ -53,6 +53,7 @@ WRONG = [
     ("plan: fy26\n", "plan: fy26\nmore: «!!python/object:os.system x\n", "tags are not read"),
     # triggers
     ("watch: work", "watch: «wrok", "'wrok' is not known here; did you mean work?"),
+    ("for: 1d", "of: «3 in 5", "this version does not evaluate `of`"),
     ("watch: work", "watch: «forecast", "this version evaluates triggers on position and work only"),
     ("{work: core-release}", "{work: «core}", "there is no work item 'core'"),
     ("{work: core-release}", "{work: core-release, «within_weeks: 8}", "within_weeks does not narrow a work; pool and work do"),
