@@ -1,0 +1,203 @@
+"""The normaliser's shard: one partition of the inbox merged into the same partition of deals.
+
+Order of effects: an inbox record is read, merged into the deal in memory and its outputs are put aside; a flush writes
+all that was put aside in one transaction; only then is the inbox acknowledged.
+
+Killed before the transaction commits: nothing was written, the inbox records come again, nothing is lost. Killed
+between commit and acknowledgement: they come again too, and the merge finds that it knows them, so deals and reports
+are not written twice; dead letters and signals are, with the same event ids, which readers drop. A paused former
+owner that wakes up is refused by the broker, because the new owner has taken over the shard's transactional id.
+
+Deals are kept as the bytes last written, so a restore is copying and an idle deal costs its JSON and no more.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+from aiokafka.partitioner import murmur2
+
+from services.ingest import metrics
+from services.ingest.domain.change import DealChange, Ignored, Unusable
+from services.ingest.domain.merge import merge
+from services.ingest.domain.rates import Rates, filled
+from services.ingest.domain.reports import supersedes
+from services.ingest.normalise.record import Adapters, received_at
+from shared.schemas import deal as deals
+from shared.schemas import report as reports
+from shared.schemas import signal as signals
+from shared.schemas.deal import Deal
+from shared.schemas.envelope import Headers, attribute, headers
+from shared.schemas.report import Report
+from shared.schemas.signal import Signal
+from shared.streams.dead_letters import dead_letter
+from shared.streams.shards import Batch, Outgoing, Record, Role
+from shared.topics import DEALS, HISTORY, INBOX, REPORTS, SIGNALS, Topic
+
+
+class ReportTable:
+    """The reports that are on their topic, so that one that comes late does not bury a newer one."""
+
+    def __init__(self) -> None:
+        self._newest: dict[bytes, Report] = {}
+
+    def put(self, record: Record) -> None:
+        """Note a record of ``reports.v1``."""
+        if record.key is None:
+            return
+        if record.value is None:
+            self._newest.pop(record.key, None)
+        else:
+            self._newest[record.key] = reports.decode(record.value)
+
+    def newest(self, key: bytes) -> Report | None:
+        return self._newest.get(key)
+
+
+class NormaliseShard:
+    """One partition number of inbox and deals."""
+
+    def __init__(
+        self,
+        number: int,
+        adapters: Adapters,
+        rates: Callable[[], Rates],
+        known_reports: ReportTable,
+        partitions: int,
+    ) -> None:
+        self._number = number
+        self._adapters = adapters
+        self._rates_now = rates
+        self._known_reports = known_reports
+        self._partitions = partitions
+        self._deals: dict[bytes, bytes] = {}
+        self._rates = Rates()
+        self._changed: dict[bytes, Outgoing] = {}
+        self._others: list[Outgoing] = []
+        # What this shard has reported itself; apart from the table, for it is gone with the shard if never flushed.
+        self._reported: dict[bytes, Report] = {}
+        self._received: list[datetime] = []
+
+    def apply(self, batch: Batch) -> None:
+        if batch.topic is not DEALS:
+            self._take_in(batch)
+        elif batch.restoring:
+            self._restore(batch.records)
+        # Once live, what appears on deals.v1 is what this shard wrote itself.
+
+    def restored(self, ends: Mapping[Topic, int]) -> None:
+        """Nothing to derive: the deals are the state."""
+
+    def flush(self, now: datetime) -> Sequence[Outgoing]:
+        self._refill()
+        out = [*self._changed.values(), *self._others]
+        self._changed, self._others = {}, []
+        for received in self._received:
+            metrics.EVENT_AGE.observe(max(0.0, (now - received).total_seconds()))
+        self._received.clear()
+        metrics.DEALS.labels(self._number).set(len(self._deals))
+        return out
+
+    def _restore(self, records: Sequence[Record]) -> None:
+        for record in records:
+            if record.key is None:
+                continue
+            if record.value is None:
+                self._deals.pop(record.key, None)
+            else:
+                self._deals[record.key] = record.value
+
+    def _take_in(self, batch: Batch) -> None:
+        for record in batch.records:
+            try:
+                outcome = self._use(record)
+            except Unusable as error:
+                metrics.DEAD_LETTERS.labels(error.reason).inc()
+                self._others.append(dead_letter(batch, record, error.reason, error.why))
+                outcome = "dead-letter"
+            metrics.NORMALISED.labels(outcome).inc()
+        self._note_receipt(batch.records[-1])
+
+    def _use(self, record: Record) -> str:
+        """Put aside what follows from one record; what came of it."""
+        said = self._adapters.read(record.key, record.value, record.headers, record.timestamp)
+        if isinstance(said, Ignored):
+            metrics.IGNORED.labels(said.reason).inc()
+            return "ignored"
+        trace = attribute(record.headers, "traceparent")
+        traceparent = trace.encode() if trace else None
+        if isinstance(said, DealChange):
+            return self._change(said, traceparent)
+        if isinstance(said, Report):
+            return self._report(said, traceparent)
+        self._signal(said, traceparent)
+        return "signal"
+
+    def _change(self, change: DealChange, traceparent: bytes | None) -> str:
+        key = change.deal_id.encode()
+        known = self._deals.get(key)
+        if known is None and self._partition(key) != self._number:
+            raise Unusable("wrong-key", f"{change.deal_id!r} belongs to partition {self._partition(key)}")
+        deal, outcome = merge(None if known is None else deals.decode(known), change)
+        if deal is not None:
+            self._write(key, filled(deal, self._rates), traceparent)
+        return outcome
+
+    def _write(self, key: bytes, deal: Deal, traceparent: bytes | None = None) -> None:
+        """The deal as it is now, and one more line of its history."""
+        value = deals.encode(deal)
+        time = datetime.fromtimestamp(deal.time / 1000, UTC)
+        envelope = headers(deals.TYPE, f"{deal.id}@{deal.version}", deal.source, time, traceparent)
+        self._deals[key] = value
+        self._changed[key] = Outgoing(DEALS, self._number, key, value, envelope)
+        self._others.append(Outgoing(HISTORY, self._number, key, value, envelope))
+
+    def _report(self, report: Report, traceparent: bytes | None) -> str:
+        key = reports.record_key(report)
+        if not all(supersedes(report, known) for known in (self._known_reports.newest(key), self._reported.get(key))):
+            return "nothing-new"
+        self._reported[key] = report
+        stamp = report.stamp
+        time = datetime.fromtimestamp(stamp.time / 1000, UTC)
+        event_id = f"{report.object}@{stamp.time}.{stamp.sequence}"
+        envelope: Headers = headers(reports.TYPE, event_id, report.source, time, traceparent)
+        value = reports.encode(report)
+        self._others.append(Outgoing(REPORTS, 0, key, value, envelope))
+        self._others.append(Outgoing(HISTORY, self._number, key, value, envelope))
+        return "report"
+
+    def _signal(self, signal: Signal, traceparent: bytes | None) -> None:
+        envelope = headers(signals.TYPE, signal.id, signal.source, signal.time, traceparent)
+        self._others.append(Outgoing(SIGNALS, 0, signal.id.encode(), signals.encode(signal), envelope))
+
+    def _refill(self) -> None:
+        """When plan or table brought other rates, write again every deal whose filled rate that changes."""
+        rates = self._rates_now()
+        if rates == self._rates or rates.currency is None:
+            return
+        self._rates = rates
+        for key, value in self._deals.items():
+            if b'"currency"' not in value:
+                continue
+            deal = deals.decode(value)
+            renewed = filled(deal, rates)
+            if renewed is not deal:
+                self._write(key, msgspec.structs.replace(renewed, version=deal.version + 1))
+
+    def _partition(self, key: bytes) -> int:
+        return int((murmur2(key) & 0x7FFFFFFF) % self._partitions)
+
+    def _note_receipt(self, record: Record) -> None:
+        received = received_at(record.headers)
+        if received is not None:
+            self._received.append(received)
+
+
+def create_role(adapters: Adapters, rates: Callable[[], Rates], known_reports: ReportTable, partitions: int) -> Role:
+    """The normaliser as the stream runtime runs it."""
+    return Role(
+        name="normalise",
+        state_topics=(DEALS,),
+        input_topics=(INBOX,),
+        make_shard=lambda number: NormaliseShard(number, adapters, rates, known_reports, partitions),
+    )

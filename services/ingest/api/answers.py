@@ -1,0 +1,41 @@
+"""What the door answers and what it keeps of a request."""
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.ingest.domain import trace
+from shared.schemas.envelope import Headers
+from shared.schemas.inbox import RECEIVED_HEADER, REQUEST_PREFIX, SOURCE_HEADER
+
+_SECRET = re.compile(r"auth|cookie|credential|key|passw|secret|session|signature|token", re.IGNORECASE)
+_KEPT_HEADERS = 24
+_KEPT_BYTES = 300
+
+
+def accepted(ids: Sequence[str]) -> Response:
+    """202: the events are durable. ``ids`` in the order of the request."""
+    body = msgspec.json.encode({"accepted": len(ids), "ids": ids})
+    return Response(body, 202, media_type="application/json")
+
+
+def audit_headers(request: Request, source: str, received: str) -> Headers:
+    """The headers of every inbox record of a request: who reads it, when it came, and its own headers without secrets.
+
+    A header is left out by its name, so one that carries a secret under an innocent name should not be sent; headers
+    that are long or many are left out too.
+    """
+    made: Headers = [(SOURCE_HEADER, source.encode()), (RECEIVED_HEADER, received.encode())]
+    kept = [
+        (name, value)
+        for name, value in request.headers.raw
+        if len(value) <= _KEPT_BYTES and _SECRET.search(name.decode("latin-1")) is None
+    ]
+    made += [(REQUEST_PREFIX + name.decode("latin-1"), value) for name, value in kept[:_KEPT_HEADERS]]
+    traced = trace.traceparent(request.headers.getlist("traceparent"))
+    if traced is not None:
+        made.append(("ce_traceparent", traced))
+    return made

@@ -1,0 +1,154 @@
+"""Builds the two processes of ingest from settings: the door and the normaliser."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import structlog
+from fastapi import FastAPI
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.ingest.agents import ReportTable, create_role
+from services.ingest.api import events, plans, webhooks
+from services.ingest.api.bodies import Limits
+from services.ingest.normalise.record import Adapters
+from services.ingest.settings import IngestSettings
+from services.ingest.store.inbox import Inbox
+from services.ingest.store.plans import Plans
+from shared.access import Keys
+from shared.db import create_engine
+from shared.errors import NotReady
+from shared.http import create_ops_app, serve
+from shared.problems import problem_of
+from shared.schemas import published_plan
+from shared.streams.app import run
+from shared.streams.health import Health
+from shared.streams.restore import TableReader
+from shared.streams.shards import Record
+from shared.topics import PLANS, REPORTS
+
+TOPICS_EVERY = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+def create_door(settings: IngestSettings) -> FastAPI:
+    """The door; it connects when it starts to serve, and serves while Kafka is away, with 503."""
+    door, clock = settings.ingest, settings.clock.clock()
+    limits = Limits(door.body_limit, door.expanded_limit, door.body_timeout)
+    inbox = Inbox(settings.kafka, append_timeout=door.append_timeout, waiting_limit=door.waiting_limit)
+    engine = create_engine(settings.database_url)
+
+    def not_ready() -> Iterator[str]:
+        if (trouble := inbox.trouble()) is not None:
+            yield trouble
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await inbox.start()
+        yield
+        await inbox.stop()
+        await engine.dispose()
+
+    app = create_ops_app("Headroom door", not_ready)
+    app.router.lifespan_context = lifespan
+    app.state.keys = Keys(engine, settings.bootstrap_key_hash)
+    for error in (SQLAlchemyError, OSError):
+        app.add_exception_handler(error, _no_database)
+    app.include_router(events.create_router(inbox, limits, clock))
+    app.include_router(webhooks.create_router(inbox, _signers(settings), limits, clock))
+    app.include_router(plans.create_router(Plans(settings.kafka), limits, clock))
+    return app
+
+
+async def run_door(settings: IngestSettings, stop: asyncio.Event) -> None:
+    """Serve the door until ``stop``."""
+    await serve(create_door(settings), settings.http, stop)
+
+
+async def run_normaliser(settings: IngestSettings, stop: asyncio.Event) -> None:
+    """Run the normaliser until ``stop``; what is under way is finished first."""
+    health = Health()
+    reports = ReportTable()
+    in_force = PlanInForce()
+    adapters = Adapters({name: made.connection(name) for name, made in settings.ingest.hubspot.items()})
+    app = create_ops_app("Headroom normaliser", lambda: [] if health.ready else ["its shards are not restored yet"])
+    serving = asyncio.create_task(serve(app, settings.http, stop))
+    stopping = asyncio.create_task(stop.wait())
+    tables = [
+        TableReader(settings.kafka, PLANS, in_force.put),
+        TableReader(settings.kafka, REPORTS, reports.put),
+    ]
+    role = create_role(
+        adapters, lambda: settings.ingest.rates_to(in_force.currency), reports, settings.kafka.partitions
+    )
+
+    async def work() -> None:
+        for table in tables:
+            await _started(table)
+        for table in tables:
+            await table.caught_up()
+        await run(role, kafka=settings.kafka, health=health, clock=settings.clock.clock())
+
+    working = asyncio.create_task(work())
+    try:
+        await asyncio.wait({working, stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+        if serving.done():
+            serving.result()
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        stop.set()
+        await asyncio.gather(serving, stopping, *(table.stop() for table in tables), return_exceptions=True)
+
+
+class PlanCurrency(msgspec.Struct):
+    """The part of a plan that the normaliser reads."""
+
+    currency: str
+
+
+class PlanInForce:
+    """What the normaliser knows of plans: the currency of the one written last."""
+
+    def __init__(self) -> None:
+        self.currency: str | None = None
+
+    def put(self, record: Record) -> None:
+        """Note a record of ``plans.v1``."""
+        if record.value is not None:
+            self.currency = _currency(published_plan.decode(record.value).plan).currency
+
+
+_currency = msgspec.json.Decoder(PlanCurrency).decode
+
+
+def _signers(settings: IngestSettings) -> dict[str, webhooks.Signer]:
+    return {
+        name: webhooks.Signer(
+            [secret.get_secret_value() for secret in made.secrets], frozenset(made.signatures), str(made.uri)
+        )
+        for name, made in settings.ingest.hubspot.items()
+    }
+
+
+async def _no_database(request: Request, error: Exception) -> Response:
+    """PostgreSQL holds the API keys; while it is away nobody new can be let in, and nobody is told a lie about it."""
+    log.error("the database cannot be asked", error=repr(error))
+    away = NotReady("the API key cannot be checked now", why="the database does not answer", do="Send it again")
+    return problem_of(away).response()
+
+
+async def _started(table: TableReader) -> None:
+    """Start a table, waiting for its topic as long as that takes."""
+    while True:
+        try:
+            return await table.start()
+        except NotReady as error:
+            log.warning("waiting for a topic", error=str(error))
+            await asyncio.sleep(TOPICS_EVERY)

@@ -1,0 +1,102 @@
+"""Plans published: one version for one content, whoever publishes and through however many doors.
+
+Order of effects: take the lock, read ``plans.v1`` to its end, decide the version, write the plan and its line of
+history in one transaction. The lock is a transactional id that all doors share: taking it refuses whatever an earlier
+holder still means to write. So between reading and committing nobody else can have committed, and a holder that was
+overtaken starts over. Killed before the commit: nothing is published and the caller is not answered. Killed after:
+the plan is in force, and putting it again finds it there.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, ProducerFenced
+
+from services.ingest.domain.plans import Draft, Outcome, decide
+from shared.errors import NotReady
+from shared.kafka import connection_options, create_producer
+from shared.schemas import published_plan
+from shared.schemas.envelope import headers
+from shared.schemas.published_plan import PublishedPlan
+from shared.settings import KafkaSettings
+from shared.topics import HISTORY, PLANS
+
+LOCK = "door-plans"
+ATTEMPTS = 6
+TIMEOUT = 20.0
+
+
+class Plans:
+    """``plans.v1`` as the door writes and reads it."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+        self._topic = kafka.topic_prefix + PLANS.name
+        self._history = kafka.topic_prefix + HISTORY.name
+        # Within this door one publishes after the other, so that they do not overtake each other for nothing.
+        self._here = asyncio.Lock()
+
+    async def publish(self, draft: Draft, now: datetime) -> tuple[PublishedPlan, Outcome]:
+        """Put ``draft`` in force; the plan with its version, and what that did. Raises ``NotReady`` without Kafka."""
+        async with self._here, _answering("the plan could not be published"):
+            for attempt in range(ATTEMPTS):
+                try:
+                    return await self._publish(draft, now)
+                except ProducerFenced:
+                    await asyncio.sleep(random.uniform(0.05, 0.2) * 2**attempt)
+            raise NotReady("the plan could not be published", why="other doors publish all the time", do="Put it again")
+
+    async def all(self) -> list[PublishedPlan]:
+        """Every published plan in the order of the log: the last is in force. Raises ``NotReady`` without Kafka."""
+        async with _answering("the plans could not be read"):
+            return await self._read()
+
+    async def _publish(self, draft: Draft, now: datetime) -> tuple[PublishedPlan, Outcome]:
+        producer = create_producer(self._kafka, transactional_id=self._kafka.topic_prefix + LOCK, linger_ms=0)
+        try:
+            await producer.start()
+            plan, outcome = decide(draft, await self._read(), now)
+            if outcome == "unchanged":
+                return plan, outcome
+            envelope = headers(published_plan.TYPE, plan.name, "headroom/plans", plan.published)
+            key, value = plan.name.encode(), published_plan.encode(plan)
+            async with producer.transaction():
+                await producer.send_and_wait(self._topic, value, key, partition=0, headers=envelope)
+                await producer.send_and_wait(self._history, value, key, headers=envelope)
+            return plan, outcome
+        finally:
+            await producer.stop()
+
+    async def _read(self) -> list[PublishedPlan]:
+        consumer = AIOKafkaConsumer(
+            **connection_options(self._kafka), enable_auto_commit=False, isolation_level="read_committed"
+        )
+        try:
+            await consumer.start()
+            partition = TopicPartition(self._topic, 0)
+            consumer.assign([partition])
+            end = (await consumer.end_offsets([partition]))[partition]
+            await consumer.seek_to_beginning(partition)
+            found: dict[str, PublishedPlan] = {}
+            while await consumer.position(partition) < end:
+                for record in (await consumer.getmany(partition, timeout_ms=200)).get(partition, []):
+                    plan = published_plan.decode(record.value)
+                    found.pop(plan.name, None)
+                    found[plan.name] = plan
+            return list(found.values())
+        finally:
+            await consumer.stop()
+
+
+@asynccontextmanager
+async def _answering(what: str) -> AsyncIterator[None]:
+    """Whatever Kafka has, it has ``TIMEOUT`` seconds to answer."""
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            yield
+    except (KafkaError, TimeoutError) as error:
+        raise NotReady(what, why=f"Kafka: {error!r}", do="Try again when /readyz says so") from error
