@@ -73,7 +73,7 @@ def database_server() -> Iterator[str]:
 
 @pytest.fixture
 async def topic_prefix(kafka: str) -> AsyncIterator[str]:
-    """A prefix for topics, groups and transactional ids of this test alone; its topics and groups are deleted after."""
+    """A prefix for topics, groups and transactional ids of this test alone; its topics are deleted after."""
     prefix = f"t{uuid.uuid4().hex[:10]}."
     yield prefix
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
@@ -82,9 +82,6 @@ async def topic_prefix(kafka: str) -> AsyncIterator[str]:
         ours = [topic for topic in await admin.list_topics() if topic.startswith(prefix)]
         if ours:
             await admin.delete_topics(ours)
-        groups = [group for group, _ in await admin.list_consumer_groups() if group.startswith(prefix)]
-        if groups:
-            await admin.delete_consumer_groups(groups)
     finally:
         await admin.close()
 

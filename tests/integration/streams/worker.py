@@ -1,0 +1,41 @@
+"""The counting role as a process of its own, to be killed: ``worker.py BOOTSTRAP PREFIX NAME``.
+
+Prints ``shard N`` for every shard it makes and ``restored N`` when one is live.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Mapping
+
+from shared.streams.app import run
+from shared.streams.health import Health
+from shared.streams.shards import Role
+from shared.topics import Topic
+from tests.integration.streams import toy
+
+
+class Telling(toy.Counter):
+    def __init__(self, number: int, writer: str) -> None:
+        super().__init__(number, writer)
+        print("shard", number, flush=True)
+
+    def restored(self, ends: Mapping[Topic, int]) -> None:
+        super().restored(ends)
+        print("restored", self.number, flush=True)
+
+
+async def main(bootstrap: str, prefix: str, name: str) -> None:
+    role = Role("counter", (toy.COUNTS,), (toy.INPUT,), lambda number: Telling(number, name))
+    task = asyncio.ensure_future(run(role, kafka=toy.settings(bootstrap, prefix), health=Health()))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        print("stopped", flush=True)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    asyncio.run(main(*sys.argv[1:]))
