@@ -73,14 +73,16 @@ class Plans:
 
     async def _read(self) -> list[PublishedPlan]:
         consumer = AIOKafkaConsumer(
-            **connection_options(self._kafka), enable_auto_commit=False, isolation_level="read_committed"
+            **connection_options(self._kafka),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
         )
         try:
             await consumer.start()
             partition = TopicPartition(self._topic, 0)
             consumer.assign([partition])
             end = (await consumer.end_offsets([partition]))[partition]
-            await consumer.seek_to_beginning(partition)
             found: dict[str, PublishedPlan] = {}
             while await consumer.position(partition) < end:
                 for record in (await consumer.getmany(partition, timeout_ms=200)).get(partition, []):
