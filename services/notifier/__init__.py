@@ -1,0 +1,1 @@
+"""Tells the owners, keeps what they answer, and carries it back into the log."""

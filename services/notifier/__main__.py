@@ -1,0 +1,28 @@
+"""``python -m services.notifier``: tell the owners and take their answers until told to stop."""
+
+import asyncio
+import signal
+
+from services.notifier.app import create_app
+from services.notifier.settings import NotifierSettings
+from services.notifier.store.away import patiently
+from shared.db import upgrade
+from shared.telemetry import configure_logging, publish_build_info
+
+
+async def main(settings: NotifierSettings) -> None:
+    """Bring the database up to date and run until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    notifier = create_app(settings)
+    await patiently("migrating", lambda: asyncio.to_thread(upgrade, settings.database_url))
+    await notifier.run(stop)
+
+
+if __name__ == "__main__":
+    settings = NotifierSettings()
+    configure_logging(settings, "notifier")
+    publish_build_info("notifier")
+    asyncio.run(main(settings))

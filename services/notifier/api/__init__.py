@@ -1,0 +1,1 @@
+"""The notifier's API: subscriptions, deliveries, recalibrations with their answers, the stream."""

@@ -1,0 +1,63 @@
+"""What holds for every route: how much may be sent, and what is answered while the database is away."""
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.notifier.store.away import AWAY, is_away
+from shared.problems import Problem
+
+LARGEST_BODY = 1024 * 1024
+
+
+class TooLarge(Exception):
+    """The body is larger than any request here needs."""
+
+
+class BodyLimit:
+    """Refuses bodies over ``LARGEST_BODY``, declared or not, before they are in memory."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        read, started = 0, False
+
+        async def limited() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > LARGEST_BODY:
+                raise TooLarge
+            return message
+
+        async def noticed(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, limited, noticed)
+        except TooLarge:
+            if started:
+                raise
+            problem = Problem(413, "the body is too large", f"At most {LARGEST_BODY} bytes are read.")
+            await problem.response()(scope, receive, send)
+
+
+def install(app: FastAPI) -> None:
+    """Put both around ``app``."""
+    app.add_middleware(BodyLimit)
+
+    async def on_away(request: Request, error: Exception) -> Response:
+        if not is_away(error):
+            raise error
+        detail = "Nothing was changed or it cannot be said whether; repeat the request."
+        return Problem(503, "the database is away", detail, headers={"Retry-After": "1"}).response()
+
+    for kind in AWAY:
+        app.add_exception_handler(kind, on_away)

@@ -1,0 +1,146 @@
+"""Builds the notifier from its settings and runs it."""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+from aiokafka import AIOKafkaProducer
+from fastapi import FastAPI
+
+from services.notifier.api import deliveries as delivery_routes
+from services.notifier.api import guard
+from services.notifier.api import recalibrations as recalibration_routes
+from services.notifier.api import stream as stream_route
+from services.notifier.api import subscriptions as subscription_routes
+from services.notifier.channels.webhook import Webhook
+from services.notifier.consumer import RecalibrationSink
+from services.notifier.delivery import Worker
+from services.notifier.domain.egress import networks
+from services.notifier.relay import Relay
+from services.notifier.settings import NotifierSettings
+from services.notifier.store.answers import Answers
+from services.notifier.store.deliveries import Deliveries
+from services.notifier.store.feed import Feed
+from services.notifier.store.outbox import Outbox
+from services.notifier.store.queue import Queue
+from services.notifier.store.recalibrations import Recalibrations
+from services.notifier.store.subscriptions import Subscriptions
+from services.notifier.stream import Hub
+from services.notifier.upkeep import Upkeep
+from shared.access import Keys
+from shared.db import create_engine
+from shared.http import create_ops_app, serve
+from shared.kafka import create_producer
+from shared.streams.app import run as run_role
+from shared.streams.health import Health
+from shared.streams.shards import Outgoing, SinkRole
+from shared.streams.writer import FencedWriter
+from shared.topics import RECALIBRATIONS
+
+ROLE = "notifier"
+RELAY_ID = "notifier-relay"
+CONNECTIONS = 16
+
+
+class Notifier:
+    """One notifier process: API, consumer, delivery worker, relay, stream, upkeep."""
+
+    def __init__(self, settings: NotifierSettings) -> None:
+        """Wire everything; nothing connects before ``run``."""
+        self._settings = settings
+        sending = settings.notifier
+        self.health = Health()
+        self._engine = create_engine(settings.database_url, pool_size=CONNECTIONS)
+        self._exempt = networks(sending.allow_networks)
+        self._subscriptions, self._deliveries = Subscriptions(self._engine), Deliveries(self._engine)
+        self._recalibrations, self._answers = Recalibrations(self._engine), Answers(self._engine)
+        self._feed, self._outbox = Feed(self._engine), Outbox(self._engine)
+        self._queue = Queue(self._engine, uuid.uuid4(), timedelta(seconds=sending.lease))
+        self._webhook = Webhook(exempt=self._exempt, timeout=sending.timeout, connections=sending.concurrency)
+        self._worker = Worker(
+            self._queue,
+            self._webhook,
+            concurrency=sending.concurrency,
+            per_endpoint=sending.per_endpoint,
+            lease=sending.lease,
+            poll=sending.poll,
+        )
+        self._hub = Hub(self._feed, poll=sending.poll)
+        self._relay = Relay(self._outbox, lambda: FencedWriter(settings.kafka, RELAY_ID), poll=sending.poll)
+        self._upkeep = Upkeep(self._deliveries, self._outbox, self._feed, keep=timedelta(days=sending.keep_days))
+        self.api = self._create_api()
+
+    def _create_api(self) -> FastAPI:
+        app = create_ops_app("Headroom notifier", self._not_ready)
+        app.state.keys = Keys(self._engine, self._settings.bootstrap_key_hash)
+        guard.install(app)
+        app.include_router(
+            subscription_routes.create_router(
+                self._subscriptions, self._deliveries, exempt=self._exempt, planned=self._worker.wake
+            )
+        )
+        app.include_router(delivery_routes.create_router(self._deliveries, planned=self._worker.wake))
+        app.include_router(
+            recalibration_routes.create_router(
+                self._recalibrations, self._answers, clock=self._settings.clock.clock(), answered=self._answered
+            )
+        )
+        app.include_router(stream_route.create_router(self._hub, heartbeat=self._settings.notifier.heartbeat))
+        return app
+
+    def _not_ready(self) -> Sequence[str]:
+        reasons = []
+        if not self.health.ready:
+            reasons.append("the consumer has not joined its group yet")
+        if not self._upkeep.database_answers:
+            reasons.append("the database does not answer")
+        return reasons
+
+    def _answered(self) -> None:
+        self._relay.wake()
+        self._hub.wake()
+
+    def _taken(self) -> None:
+        self._worker.wake()
+        self._hub.wake()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until ``stop`` is set; an error in any part ends all of it."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._engine.dispose)
+            await stack.enter_async_context(self._webhook)
+            producer = create_producer(self._settings.kafka)
+            await producer.start()
+            stack.push_async_callback(producer.stop)
+            role = SinkRole(ROLE, (RECALIBRATIONS,), self._sink(producer))
+            async with asyncio.TaskGroup() as parts:
+                parts.create_task(serve(self.api, self._settings.http, stop), name="api")
+                running = [
+                    parts.create_task(run_role(role, kafka=self._settings.kafka, health=self.health), name="consumer"),
+                    parts.create_task(self._worker.run(), name="delivery"),
+                    parts.create_task(self._relay.run(), name="relay"),
+                    parts.create_task(self._hub.run(), name="stream"),
+                    parts.create_task(self._upkeep.run(), name="upkeep"),
+                ]
+                await stop.wait()
+                self._hub.end()
+                for task in running:
+                    task.cancel()
+
+    def _sink(self, producer: AIOKafkaProducer) -> RecalibrationSink:
+        prefix = self._settings.kafka.topic_prefix
+
+        async def bury(letters: Sequence[Outgoing]) -> None:
+            for letter in letters:
+                await producer.send_and_wait(
+                    prefix + letter.topic.name, letter.value, letter.key, letter.partition, headers=list(letter.headers)
+                )
+
+        return RecalibrationSink(self._recalibrations, bury=bury, taken=self._taken, waiting=self.health.progressed)
+
+
+def create_app(settings: NotifierSettings) -> Notifier:
+    """The process these settings describe; nothing is connected yet."""
+    return Notifier(settings)

@@ -1,0 +1,113 @@
+"""The delivery worker: lease what is due, attempt it, settle what came of it.
+
+The order of effects for one delivery: leased in PostgreSQL → sent → attempt and verdict in one transaction. Killed
+between the last two, it is sent again under the same event id. Each attempt is a task of its own and each subscription
+has only so many at a time, so a receiver that hangs holds up nobody else.
+"""
+
+import asyncio
+import random
+import uuid
+from collections import Counter
+from datetime import timedelta
+
+import structlog
+
+from services.notifier import metrics
+from services.notifier.channels.webhook import Webhook
+from services.notifier.domain.schedule import Delivered, Verdict, judge
+from services.notifier.store.away import AWAY, patiently
+from services.notifier.store.queue import Attempt, Leased, Queue, outcome
+from shared.clock import WallClock
+
+RELEASE_WITHIN = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+class Worker:
+    """Makes deliveries until it is cancelled."""
+
+    def __init__(
+        self, queue: Queue, webhook: Webhook, *, concurrency: int, per_endpoint: int, lease: float, poll: float
+    ) -> None:
+        self._queue, self._webhook = queue, webhook
+        self._concurrency, self._per_endpoint, self._lease, self._poll = concurrency, per_endpoint, lease, poll
+        self._clock = WallClock()
+        self._under_way: dict[int, uuid.UUID] = {}
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something was planned or came free: look now rather than at the next poll."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Lease and attempt for ever; an error that is not the database being away ends it."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._renew())
+                while True:
+                    await self._round(tasks)
+        finally:
+            await self._release()
+
+    async def _round(self, tasks: asyncio.TaskGroup) -> None:
+        """Begin what is due, then wait until there may be more."""
+        self._wake.clear()
+        for leased in await self._take():
+            self._under_way[leased.id] = leased.subscription
+            tasks.create_task(self._deliver(leased))
+        try:
+            await asyncio.wait_for(self._wake.wait(), self._poll)
+        except TimeoutError:
+            return
+
+    async def _release(self) -> None:
+        """Leave what was under way to others at once; if that cannot be said, its leases run out by themselves."""
+        try:
+            async with asyncio.timeout(RELEASE_WITHIN):
+                await self._queue.release()
+        except AWAY as error:
+            log.warning("the leases could not be given back and will run out", error=type(error).__name__)
+
+    async def _take(self) -> list[Leased]:
+        room = self._concurrency - len(self._under_way)
+        if room <= 0:
+            return []
+        return await patiently(
+            "leasing deliveries",
+            lambda: self._queue.take(
+                room=room,
+                per_endpoint=self._per_endpoint,
+                under_way=Counter(self._under_way.values()),
+                mine=list(self._under_way),
+            ),
+        )
+
+    async def _renew(self) -> None:
+        """Show that this worker lives, three times in the time of a lease."""
+        while True:
+            await asyncio.sleep(self._lease / 3)
+            if self._under_way:
+                await patiently("renewing leases", self._queue.renew)
+
+    async def _deliver(self, leased: Leased) -> None:
+        """One attempt from the request to its settling."""
+        began = self._clock.now()
+        answer, seconds, text = await self._webhook.send(leased.url, leased.event, leased.body, leased.active, began)
+        ended = self._clock.now()
+        verdict = judge(answer, leased.attempts + 1, ended, random.uniform(-1, 1))
+        attempt = Attempt(began, timedelta(seconds=seconds), answer.status, text)
+        held = await patiently("settling a delivery", lambda: self._queue.settle(leased, attempt, verdict))
+        del self._under_way[leased.id]
+        self._count(leased, verdict, held, seconds)
+        self.wake()
+
+    def _count(self, leased: Leased, verdict: Verdict, held: bool, seconds: float) -> None:
+        said = outcome(verdict) if held else "lost"
+        metrics.ATTEMPTS.labels(leased.channel, said).inc()
+        metrics.ATTEMPT_SECONDS.labels(leased.channel).observe(seconds)
+        if held and isinstance(verdict, Delivered):
+            metrics.LATENCY.observe(max(0.0, (self._clock.now() - leased.recorded).total_seconds()))
+        else:
+            log.info("delivery attempted", delivery=leased.id, event=leased.event, outcome=said, reason=verdict.reason)

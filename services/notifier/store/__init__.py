@@ -1,0 +1,1 @@
+"""What outlives a message: all SQL of the notifier, by what it is about."""

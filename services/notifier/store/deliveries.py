@@ -1,0 +1,135 @@
+"""The log of deliveries, as people read it, and what they can do: test, replay."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.notifier.domain import messages
+from services.notifier.store.tables import attempts, deliveries, subscriptions
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message to one subscription: ``state`` is pending, delivered or given-up, ``reason`` why.
+
+    ``attempts`` count from the planning or the last replay; ``due`` is when the next one comes while pending.
+    """
+
+    id: int
+    subscription: uuid.UUID
+    event: str
+    type: str
+    recalibration: str | None
+    state: str
+    attempts: int
+    due: datetime
+    status: int | None
+    reason: str
+    created: datetime
+    ended: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PastAttempt:
+    """One line of a delivery's log; ``answer`` are the first bytes of what came back."""
+
+    at: datetime
+    milliseconds: int
+    status: int | None
+    outcome: str
+    reason: str
+    answer: str
+
+
+_COLUMNS = [deliveries.c[name] for name in Delivery.__dataclass_fields__]
+_ATTEMPT_COLUMNS = [attempts.c[name] for name in PastAttempt.__dataclass_fields__]
+
+
+class Deliveries:
+    """Reads the log of deliveries and puts into it."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def listed(self, *, limit: int, before: int | None = None, **equal: Any) -> list[Delivery]:
+        """Newest first, those before id ``before``; ``equal`` are columns and what they must be, None: anything."""
+        query = sa.select(*_COLUMNS).order_by(deliveries.c.id.desc()).limit(limit)
+        for column, value in equal.items():
+            if value is not None:
+                query = query.where(deliveries.c[column] == value)
+        if before is not None:
+            query = query.where(deliveries.c.id < before)
+        async with self._engine.connect() as connection:
+            return [Delivery(*row) for row in await connection.execute(query)]
+
+    async def get(self, key: int) -> tuple[Delivery, list[PastAttempt]] | None:
+        """A delivery with its attempts, oldest first; None when there is none."""
+        past = sa.select(*_ATTEMPT_COLUMNS).where(attempts.c.delivery == key).order_by(attempts.c.id)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(sa.select(*_COLUMNS).where(deliveries.c.id == key))).first()
+            if row is None:
+                return None
+            return Delivery(*row), [PastAttempt(*line) for line in await connection.execute(past)]
+
+    async def plan_test(self, subscription: uuid.UUID, now: datetime) -> Delivery:
+        """A test message to a subscription, due at once."""
+        made = (
+            sa.insert(deliveries)
+            .values(
+                subscription=subscription,
+                event=f"test-{uuid.uuid4()}",
+                type=messages.TEST,
+                body=messages.test_body(str(subscription), now),
+                recorded=sa.func.clock_timestamp(),
+                state="pending",
+            )
+            .returning(*_COLUMNS)
+        )
+        async with self._engine.begin() as connection:
+            return Delivery(*(await connection.execute(made)).one())
+
+    async def replay(self, key: int) -> Delivery | None:
+        """Begin a delivery anew, due at once, with the same event id; None when its subscription is not enabled.
+
+        One that is pending already is only made due; an attempt under way is left to end.
+        """
+        active = sa.exists().where(subscriptions.c.id == deliveries.c.subscription, subscriptions.c.enabled)
+        again = (
+            sa.update(deliveries)
+            .where(deliveries.c.id == key, active)
+            .values(
+                state="pending",
+                attempts=sa.case((deliveries.c.state == "pending", deliveries.c.attempts), else_=0),
+                due=sa.func.clock_timestamp(),
+                ended=None,
+                reason="replayed",
+            )
+            .returning(*_COLUMNS)
+        )
+        async with self._engine.begin() as connection:
+            row = (await connection.execute(again)).first()
+        return None if row is None else Delivery(*row)
+
+    async def waiting(self) -> tuple[int, float]:
+        """How many deliveries to enabled subscriptions are pending, and the age of the oldest in seconds."""
+        age = sa.func.extract("epoch", sa.func.clock_timestamp() - sa.func.min(deliveries.c.created))
+        query = (
+            sa.select(sa.func.count(), sa.func.coalesce(age, 0))
+            .join(subscriptions, subscriptions.c.id == deliveries.c.subscription)
+            .where(deliveries.c.state == "pending", subscriptions.c.enabled)
+        )
+        async with self._engine.connect() as connection:
+            count, oldest = (await connection.execute(query)).one()
+        return int(count), float(oldest)
+
+    async def forget(self, keep: timedelta) -> int:
+        """Delete ended deliveries older than ``keep``, with their attempts; how many."""
+        old = sa.delete(deliveries).where(
+            deliveries.c.state != "pending", deliveries.c.ended < sa.func.clock_timestamp() - keep
+        )
+        async with self._engine.begin() as connection:
+            return (await connection.execute(old)).rowcount

@@ -1,0 +1,187 @@
+"""The event stream: one reader of the feed per process, and as many clients as like to listen.
+
+A client first gets from PostgreSQL what it missed since the id it names, then what the reader hands out. Each client's
+queue is bounded: one that does not keep up is dropped, and comes back with ``Last-Event-ID`` to miss nothing.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import structlog
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from services.notifier import metrics
+from services.notifier.store.away import patiently
+from services.notifier.store.feed import Entry, Feed
+
+PAGE = 500
+QUEUE = 1000
+RECONNECT_MS = 2000
+
+log = structlog.get_logger(__name__)
+
+
+class Dropped(Exception):
+    """The client reads too slowly, or the process ends."""
+
+
+class Client:
+    """One listener's queue."""
+
+    def __init__(self, capacity: int) -> None:
+        self._queue: asyncio.Queue[Entry | None] = asyncio.Queue(capacity + 1)
+        self._capacity = capacity
+
+    def put(self, entry: Entry) -> bool:
+        """Hand an entry over; False, and the end of the client, when the queue is full."""
+        full = self._queue.qsize() >= self._capacity
+        self._queue.put_nowait(None if full else entry)
+        return not full
+
+    def end(self) -> None:
+        """Let the client go after what is queued."""
+        if not self._queue.full():
+            self._queue.put_nowait(None)
+
+    async def next(self, timeout: float) -> Entry:
+        """The next entry; raises TimeoutError after ``timeout`` seconds without one, ``Dropped`` when it is over."""
+        entry = await asyncio.wait_for(self._queue.get(), timeout)
+        if entry is None:
+            raise Dropped
+        return entry
+
+
+class Hub:
+    """Reads the feed once and hands every entry to every client."""
+
+    def __init__(self, feed: Feed, *, poll: float, capacity: int = QUEUE) -> None:
+        self._feed, self._poll, self._capacity = feed, poll, capacity
+        self._clients: set[Client] = set()
+        self._wake = asyncio.Event()
+        self._started = asyncio.Event()
+        self._ended = False
+        self._position = 0
+
+    def wake(self) -> None:
+        """Something was appended to the feed by this process."""
+        self._wake.set()
+
+    def end(self) -> None:
+        """Let all clients go and take no more."""
+        self._ended = True
+        for client in self._clients:
+            client.end()
+
+    async def run(self) -> None:
+        """Follow the feed for ever."""
+        self._position = await patiently("finding the feed's end", self._feed.end)
+        self._started.set()
+        while True:
+            self._wake.clear()
+            page = await patiently("reading the feed", lambda: self._feed.after(self._position, PAGE))
+            for entry in page:
+                self._position = entry.id
+                self._hand_out(entry)
+            if len(page) < PAGE:
+                try:
+                    await asyncio.wait_for(self._wake.wait(), self._poll)
+                except TimeoutError:
+                    continue
+
+    async def _missed(self, position: int) -> list[Entry]:
+        return await patiently("reading what a client missed", lambda: self._feed.after(position, PAGE))
+
+    def _hand_out(self, entry: Entry) -> None:
+        for client in [client for client in self._clients if not client.put(entry)]:
+            self._clients.discard(client)
+            metrics.STREAM_DROPPED.inc()
+            log.info("a client of the stream was dropped: it reads too slowly", entry=entry.id)
+
+    async def listen(self, last: int | None, heartbeat: float) -> AsyncGenerator[Entry | None]:
+        """Entries after ``last`` (None: from now on), and None after each ``heartbeat`` seconds of silence.
+
+        Ends when the client is too slow or the process stops.
+        """
+        await self._started.wait()
+        client = Client(self._capacity)
+        position = self._position if last is None else last
+        try:
+            while not self._ended:
+                page = await self._missed(position)
+                for entry in page:
+                    position = entry.id
+                    yield entry
+                # No await between this look and the joining: what the reader hands out next reaches this client.
+                if len(page) < PAGE and position >= self._position:
+                    break
+                if not page:
+                    position = self._position  # what lay between is no longer kept
+            self._clients.add(client)
+            metrics.STREAM_CLIENTS.set(len(self._clients))
+            if self._ended:
+                return
+            while True:
+                try:
+                    entry = await client.next(heartbeat)
+                except TimeoutError:
+                    yield None
+                    continue
+                if entry.id > position:
+                    yield entry
+        except Dropped:
+            return
+        finally:
+            self._clients.discard(client)
+            metrics.STREAM_CLIENTS.set(len(self._clients))
+
+
+class EventStream(Response):
+    """Entries as server-sent events. A client that takes none for ``patience`` seconds is cut off."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, entries: AsyncGenerator[Entry | None], *, patience: float = 30.0) -> None:
+        self._entries, self._patience = entries, patience
+        self.status_code = 200
+        self.background = None
+        self.body = b""
+        self.init_headers({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        writing = asyncio.create_task(self._write(send))
+        leaving = asyncio.create_task(_left(receive))
+        try:
+            await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (writing, leaving):
+                task.cancel()
+            results = await asyncio.gather(writing, leaving, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception) and not isinstance(result, (TimeoutError, OSError)):
+                raise result
+
+    async def _write(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await self._send(send, f": connected\nretry: {RECONNECT_MS}\n\n")
+        async with aclosing(self._entries) as entries:
+            async for entry in entries:
+                await self._send(send, ": still here\n\n" if entry is None else event_text(entry))
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send(self, send: Send, text: str) -> None:
+        async with asyncio.timeout(self._patience):
+            await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+
+
+async def _left(receive: Receive) -> None:
+    """Returns when the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def event_text(entry: Entry) -> str:
+    """One entry as the stream spells it; ``data`` is one line, as JSON is."""
+    return f"id: {entry.id}\nevent: {entry.type}\ndata: {entry.data}\n\n"
