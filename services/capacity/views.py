@@ -1,0 +1,148 @@
+"""The sink of ``views``: frames and deals into the read models, each batch in one transaction with its offset.
+
+Order of effects: rows and the offset they bring the tables to become durable together, then the runtime acknowledges.
+While PostgreSQL is away the batch is held and tried again; a batch that comes again changes nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from prometheus_client import Counter, Gauge
+
+from services.capacity.store import Changes, Projection, WritingModels, is_away
+from shared.schemas.deal import Deal
+from shared.schemas.deal import decode as decode_deal
+from shared.schemas.frame import Frame, ListedDeal
+from shared.schemas.frame import decode as decode_frame
+from shared.schemas.plan import Plan
+from shared.schemas.position import Position, WorkState
+from shared.schemas.published_plan import decode as decode_plan
+from shared.streams.shards import Batch, Record
+from shared.topics import DEALS, FRAMES, Topic
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 5.0
+
+AS_OF = Gauge("headroom_views_as_of_timestamp_seconds", "Moment of the frame that the read models show")
+BOOK_TIME = Gauge("headroom_views_book_timestamp_seconds", "Newest source time of a deal that the read models show")
+HOLDING = Gauge("headroom_views_database_away", "1 while a batch is held because the database cannot be reached")
+ATTEMPTS_FAILED = Counter("headroom_views_attempts_failed_total", "Attempts to reach the database that failed")
+
+Done = TypeVar("Done")
+
+_log = logging.getLogger(__name__)
+
+
+class ViewsSink:
+    """Carries frames and deals into the tables; calls ``waiting`` every few seconds while the database is away."""
+
+    def __init__(self, models: WritingModels, waiting: Callable[[], None]) -> None:
+        self._models = models
+        self._waiting = waiting
+
+    async def positions(self) -> Mapping[tuple[Topic, int], int]:
+        """How far the tables are, by topic and partition."""
+        topics = {topic.name: topic for topic in (FRAMES, DEALS)}
+        stored = await self._hold(self._models.next_offsets)
+        return {(topics[name], number): offset for (name, number), offset in stored.items() if name in topics}
+
+    async def apply(self, batch: Batch) -> None:
+        """Bring the tables to the end of the batch; holds while the database is away."""
+        write = self._frames if batch.topic == FRAMES else self._deals
+        await self._hold(lambda: write(batch))
+
+    async def _frames(self, batch: Batch) -> None:
+        async with self._models.advance(batch.topic.name, batch.partition, batch.next_offset) as writing:
+            changes = fold(_frames_of(batch.records, writing.start))
+            if changes is not None:
+                await writing.frames(changes)
+        if changes is not None:
+            AS_OF.set(changes.projection.as_of.timestamp())
+            BOOK_TIME.set(changes.projection.book_time / 1000)
+
+    async def _deals(self, batch: Batch) -> None:
+        async with self._models.advance(batch.topic.name, batch.partition, batch.next_offset) as writing:
+            newest, dropped = last_of_each(record for record in batch.records if record.offset >= writing.start)
+            await writing.deals(newest, dropped)
+
+    async def _hold(self, work: Callable[[], Awaitable[Done]]) -> Done:
+        """Do it, and again for as long as the database cannot be reached."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                done = await work()
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                _log.warning("the database cannot be reached, trying again in %.1f s: %s", pause, error)
+                ATTEMPTS_FAILED.inc()
+                HOLDING.set(1)
+                self._waiting()
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            else:
+                HOLDING.set(0)
+                return done
+
+
+def _frames_of(records: Iterable[Record], start: int) -> list[tuple[int, Frame]]:
+    wanted = [(record.offset, record.value) for record in records if record.offset >= start]
+    return [(offset, decode_frame(value)) for offset, value in wanted if value is not None]
+
+
+def fold(frames: Sequence[tuple[int, Frame]]) -> Changes | None:
+    """What a run of frames, by offset, comes to; None when there are none. A complete frame replaces all before it."""
+    positions: dict[tuple[str, str], Position] = {}
+    gone: set[tuple[str, str]] = set()
+    work: dict[str, WorkState] = {}
+    listed: Sequence[ListedDeal] | None = None
+    everything = False
+    for _, frame in frames:
+        if frame.complete:
+            positions, gone, work, everything = {}, set(), {}, True
+        for key in frame.gone:
+            positions.pop(key, None)
+            gone.add(key)
+        for position in frame.positions:
+            positions[position.pool, position.week] = position
+            gone.discard((position.pool, position.week))
+        work.update((item.work, item) for item in frame.work)
+        listed = frame.listed if frame.listed is not None else listed
+    if not frames:
+        return None
+    offset, last = frames[-1]
+    shown = Projection(offset, last.now, last.week, last.plan, last.book_time, last.report_ages)
+    return Changes(shown, everything, list(positions.values()), sorted(gone), list(work.values()), listed)
+
+
+def last_of_each(records: Iterable[Record]) -> tuple[list[Deal], list[str]]:
+    """The newest state of each deal in a run of records, and the ids whose record was taken back."""
+    newest: dict[bytes, bytes | None] = {}
+    for record in records:
+        if record.key is not None:
+            newest[record.key] = record.value
+    deals = [decode_deal(value) for value in newest.values() if value is not None]
+    return deals, [key.decode() for key, value in newest.items() if value is None]
+
+
+class PublishedPlans:
+    """Every published plan, as ``TableReader`` brings them."""
+
+    def __init__(self) -> None:
+        self._published: dict[str, bytes] = {}
+        self._read: dict[str, Plan] = {}
+
+    def add(self, record: Record) -> None:
+        """Take in one record of ``plans.v1``."""
+        if record.value is not None:
+            self._published[decode_plan(record.value).name] = record.value
+
+    def get(self, name: str) -> Plan | None:
+        """The plan version ``name`` (``id@version``), or None while it has not been seen."""
+        plan = self._read.get(name)
+        if plan is None and name in self._published:
+            published = decode_plan(self._published[name])
+            plan = self._read[name] = Plan.model_validate_json(bytes(published.plan))
+        return plan
