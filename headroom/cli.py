@@ -4,7 +4,8 @@ import sys
 
 import typer
 
-from headroom import keys, migrate, topics, up
+from headroom import keys, migrate, topics
+from headroom.up import up
 from shared.errors import ConfigurationError, HeadroomError, NotReady
 
 app = typer.Typer(
@@ -14,7 +15,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("up")(up.up)
+app.command("up")(up)
 app.command("migrate")(migrate.migrate)
 app.add_typer(topics.app, name="topics")
 app.add_typer(keys.app, name="keys")

@@ -91,11 +91,12 @@ def stop(child: subprocess.Popen[bytes], *, grace: float, ask: signal.Signals = 
 
 
 def tail(log: Path, lines: int = 15) -> str:
-    """The last lines of a log, for an error message; empty when there is none."""
+    """The last lines of a log, for an error message, without Java's stack frames; empty when there is no log."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 16_384))
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""
-    return "\n".join(text.rstrip().splitlines()[-lines:])
+    told = [line for line in text.rstrip().splitlines() if not line.lstrip().startswith(("at ", "... "))]
+    return "\n".join(told[-lines:])

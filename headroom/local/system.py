@@ -53,9 +53,9 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
 class LocalSystem:
     """Headroom on this machine; as a context manager (``with``, ``async with``) started on entry, stopped on exit.
 
-    ``data`` is the folder to keep everything in; without it all is temporary. ``environment`` is put over this process's
-    own: name a broker or a database there to use them. ``clock`` makes the system live at another time. ``report`` is
-    told each step of the start.
+    ``data`` is the folder to keep everything in; without it all is temporary. ``environment`` is put over this
+    process's own: name a broker or a database there to use them. ``clock`` makes the system live at another time.
+    ``report`` is told each step of the start.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class LocalSystem:
             self.wait_ready(timeout)
             self._report("Ready")
         except BaseException:
-            self.stop()
+            self._stack.close()  # the folder stays for its logs, which the error may name
             raise
 
     def stop(self) -> None:
