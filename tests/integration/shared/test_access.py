@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Annotated
 
 import pytest
 import sqlalchemy as sa
@@ -37,11 +38,11 @@ async def client(engine: AsyncEngine) -> AsyncIterator[AsyncClient]:
     app.state.keys = Keys(engine, hash_key(BOOTSTRAP))
 
     @app.get("/read")
-    async def read(who: Principal = Depends(requires("read"))) -> str:
+    async def read(who: Annotated[Principal, Depends(requires("read"))]) -> str:
         return who.id
 
     @app.get("/report")
-    async def report(who: Principal = Depends(requires("report", "ingest"))) -> str:
+    async def report(who: Annotated[Principal, Depends(requires("report", "ingest"))]) -> str:
         return who.id
 
     async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as made:
