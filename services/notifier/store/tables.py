@@ -81,10 +81,11 @@ secrets = sa.Table(
     "subscription_secrets",
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
-    sa.Column("subscription", sa.Uuid, sa.ForeignKey("subscriptions.id"), nullable=False, index=True),
+    sa.Column("subscription", sa.Uuid, sa.ForeignKey("subscriptions.id"), nullable=False),
     sa.Column("secret", sa.Text, nullable=False),
     sa.Column("expires", _MOMENT),
     _created(),
+    sa.Index("secrets_subscription", "subscription"),
 )
 
 deliveries = sa.Table(
@@ -119,13 +120,12 @@ attempts = sa.Table(
     "attempts",
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
-    sa.Column(
-        "delivery", sa.BigInteger, sa.ForeignKey("deliveries.id", ondelete="CASCADE"), nullable=False, index=True
-    ),
+    sa.Column("delivery", sa.BigInteger, sa.ForeignKey("deliveries.id", ondelete="CASCADE"), nullable=False),
     sa.Column("at", _MOMENT, nullable=False),
     sa.Column("milliseconds", sa.Integer, nullable=False),
     sa.Column("status", sa.Integer),
     sa.Column("outcome", sa.Text, nullable=False, comment="delivered, again, given-up, gone, lost"),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("answer", sa.Text, nullable=False, comment="the first bytes of the answer"),
+    sa.Index("attempts_delivery", "delivery"),
 )
