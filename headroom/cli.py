@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from headroom import keys, migrate, topics
+from headroom import keys, load, migrate, plan, topics
 from headroom.up import up
 from shared.errors import ConfigurationError, HeadroomError, NotReady
 
@@ -18,6 +18,8 @@ app = typer.Typer(
 app.command("up")(up)
 app.command("migrate")(migrate.migrate)
 app.add_typer(topics.app, name="topics")
+app.add_typer(plan.app, name="plan")
+app.add_typer(load.app, name="load")
 app.add_typer(keys.app, name="keys")
 
 

@@ -1,0 +1,138 @@
+"""``headroom plan``: check a plan file, publish it through the door, print its schema for editors."""
+
+import asyncio
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from headroom.door import Door, Refused
+from shared.errors import BadInput, PlanError
+from shared.schemas.plan import Plan
+from shared.schemas.plan_file import parse_plan, plan_json_schema, plan_sha256
+from shared.schemas.plan_pools import BudgetPool, Pool, QueuePool, WorkPool
+from shared.schemas.plan_values import format_duration
+from shared.schemas.plan_yaml import LARGEST_FILE
+
+app = typer.Typer(help="Plan files: check, publish, and the schema for editors.", no_args_is_help=True)
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The plan, a YAML file.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+Url = Annotated[str, typer.Option("--url", envvar="HEADROOM_URL", help="Where the door is.")]
+Key = Annotated[str | None, typer.Option("--key", envvar="HEADROOM_API_KEY", help="An API key with scope admin.")]
+
+HERE = "http://127.0.0.1:8080"
+
+
+@app.command()
+def check(file: File, as_json: Json = False) -> None:
+    """Say everything that is wrong in FILE with line and column, and end with 1; or show what it plans."""
+    try:
+        plan = parse_plan(read_text(file), str(file))
+    except PlanError as error:
+        if as_json:
+            print(json.dumps({"ok": False, "problems": _problems(error)}))
+        else:
+            typer.echo(str(error), err=True)
+            typer.echo(f"\n{len(error.problems)} problem(s) in {file}", err=True)
+        raise typer.Exit(1) from None
+    if as_json:
+        print(json.dumps({"ok": True, "plan": plan.plan, "sha256": plan_sha256(plan), "problems": []}))
+    else:
+        _show(plan)
+
+
+@app.command()
+def apply(file: File, url: Url = HERE, key: Key = None, as_json: Json = False) -> None:
+    """Check FILE and put it in force: publish it at the door, which gives it a version."""
+    text = read_text(file)
+    plan = parse_plan(text, str(file))
+    try:
+        answer = asyncio.run(_publish(plan.plan, text, url, key))
+    except Refused as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(error.exit_code) from None
+    if as_json:
+        print(json.dumps(answer))
+    else:
+        print(f"{plan.plan} is in force as version {answer.get('version', '?')}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of plan files: editors complete and check with it."""
+    print(json.dumps(plan_json_schema(), indent=2))
+
+
+def read_text(file: Path) -> str:
+    """The text of a plan or mapping file; raises BadInput when it cannot be read or is not UTF-8."""
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(4 * LARGEST_FILE + 1)
+    except OSError as error:
+        raise BadInput("the file cannot be read", where=str(file), why=error.strerror or str(error)) from None
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise BadInput("the file is not UTF-8 text", where=f"{file}:{line}", do="Save it as UTF-8.") from None
+
+
+async def _publish(name: str, text: str, url: str, key: str | None) -> dict[str, Any]:
+    async with Door(url, key) as door:
+        return await door.put_plan(name, text)
+
+
+def _problems(error: PlanError) -> list[dict[str, Any]]:
+    return [
+        {
+            "file": problem.place.file,
+            "line": problem.place.line,
+            "column": problem.place.column,
+            "path": problem.path,
+            "reason": problem.message,
+            "excerpt": problem.excerpt,
+        }
+        for problem in error.problems
+    ]
+
+
+def _show(plan: Plan) -> None:
+    console = Console()
+    console.print(
+        f"[bold]{escape(plan.plan)}[/bold] is a sound plan: {len(plan.products)} products, {len(plan.stages)} stages, "
+        f"{len(plan.work)} work items, {plan.horizon_weeks} weeks, {plan.currency}"
+    )
+    pools = Table("pool", "kind", "capacity", "owner", "asked by")
+    for name, pool in plan.pools.items():
+        asking = list(dict.fromkeys(product for product, _ in plan.needs_on(name)))
+        asking += [work for work, item in plan.work.items() if item.pool == name]
+        owner = plan.people[pool.owner].name
+        pools.add_row(*map(escape, (name, pool.kind, _capacity(pool), owner, ", ".join(asking) or "nothing")))
+    console.print(pools)
+    triggers = Table("trigger", "when", "for", "severity", "decide within")
+    for trigger in plan.triggers:
+        limits = [_length(trigger.for_), trigger.severity, _length(trigger.ask.decide_within)]
+        triggers.add_row(*map(escape, (trigger.trigger, trigger.when, *limits)))
+    if plan.triggers:
+        console.print(triggers)
+    for product in (name for name, sold in plan.products.items() if not sold.needs):
+        console.print(f"{escape(product)} has no needs: its deals are counted and listed as untethered")
+
+
+def _length(duration: timedelta | None) -> str:
+    return "" if duration is None else format_duration(duration)
+
+
+def _capacity(pool: Pool) -> str:
+    if isinstance(pool, WorkPool):
+        return f"{pool.capacity.per_week:g} {pool.unit} a week"
+    if isinstance(pool, QueuePool):
+        return f"{pool.queue.agents:g} agents, {pool.queue.share:.0%} within {pool.queue.answer_within_minutes:g} min"
+    store = pool.budget if isinstance(pool, BudgetPool) else pool.stock
+    return f"{store.level:g} {pool.unit}"
