@@ -1,0 +1,121 @@
+"""What the fold's shard writes: absolute cells, then a mark."""
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from services.capacity.agents import FoldShard
+from shared.schemas import cell as cells
+from shared.schemas.deal import Line
+from shared.streams.dead_letters import TooManyBroken
+from shared.topics import CELLS, DEAD_LETTERS, DEALS
+from tests.unit.capacity.deals import deal
+from tests.unit.capacity.records import Log
+
+NOW = datetime(2026, 4, 1, tzinfo=UTC)
+
+
+def shard_of(log: Log, upto: int | None = None) -> FoldShard:
+    shard = FoldShard(log.partition)
+    if log.records[:upto]:
+        shard.apply(log.batch(0, upto, restoring=True))
+    assert shard.flush(NOW) == []
+    shard.restored({DEALS: log.end if upto is None else upto})
+    return shard
+
+
+def read(outgoing) -> tuple[list[cells.Cell], cells.Mark]:
+    assert {out.topic for out in outgoing} == {CELLS}
+    *cell_records, mark = outgoing
+    assert mark.key == cells.mark_record_key(cells.decode_mark(mark.value).partition)
+    found = [cells.decode_cell(out.value) for out in cell_records]
+    for out, cell in zip(cell_records, found, strict=True):
+        assert out.key == cells.cell_record_key(cell.partition, cell.key)
+    return found, cells.decode_mark(mark.value)
+
+
+def test_after_a_restore_every_live_cell_comes_and_then_the_mark():
+    log = Log(DEALS, partition=3)
+    log.write("crm/1", deal(1, Line("basic", quantity=1.0), time=5))
+    log.write("crm/2", deal(2, Line("enterprise", quantity=2.0), time=9))
+    log.write("crm/1", None)
+    shard = shard_of(log)
+    (cell,), mark = read(shard.flush(NOW))
+    assert (cell.partition, cell.generation, cell.key.product) == (3, 3, "enterprise")
+    assert mark == cells.Mark(partition=3, generation=3, upto=3, time=9)
+    assert shard.flush(NOW) == []
+
+
+def test_an_empty_partition_says_so_with_a_mark():
+    shard = FoldShard(0)
+    shard.restored({DEALS: 0})
+    assert read(shard.flush(NOW)) == ([], cells.Mark(partition=0, generation=0, upto=0))
+
+
+def test_a_moved_deal_sends_both_cells_and_the_emptied_one_is_tombstoned_after_the_mark():
+    log = Log(DEALS)
+    log.write("crm/1", deal(1, Line("basic", quantity=1.0)))
+    shard = shard_of(log)
+    read(shard.flush(NOW))
+    log.write("crm/1", deal(1, Line("basic", quantity=1.0), stage="won"))
+    shard.apply(log.batch(1))
+    changed, mark = read(shard.flush(NOW))
+    assert {(cell.key.stage, cell.stage.q, len(cell.members)) for cell in changed} == {
+        ("qualified", 0.0, 0),
+        ("won", 1.0, 1),
+    }
+    assert (mark.generation, mark.upto) == (1, 2)
+    log.write("crm/2", deal(2, Line("basic", quantity=4.0), stage="won"))
+    shard.apply(log.batch(2))
+    filled, tombstone, _ = shard.flush(NOW)
+    assert cells.decode_cell(filled.value).stage.q == 5.0
+    assert tombstone.value is None
+    assert msgspec.json.decode(tombstone.key) == [
+        0,
+        ["basic", "", False, "new", "units", "qualified", "2026-W14", "2026-04"],
+    ]
+
+
+def test_a_cell_filled_again_is_not_tombstoned():
+    log = Log(DEALS)
+    log.write("crm/1", deal(1, Line("basic", quantity=1.0)))
+    shard = shard_of(log)
+    shard.flush(NOW)
+    for value in (None, deal(1, Line("basic", quantity=1.0))):
+        log.write("crm/1", value)
+        shard.apply(log.batch(log.end - 1))
+        (cell,), _ = read(shard.flush(NOW))
+    assert cell.stage.q == 1.0
+
+
+def test_a_record_that_changes_no_cell_still_moves_the_mark():
+    log = Log(DEALS)
+    log.write("crm/1", deal(1, Line("basic", quantity=1.0)))
+    shard = shard_of(log)
+    shard.flush(NOW)
+    log.write("crm/1", deal(1, Line("basic", quantity=1.0), name="A new name"))
+    shard.apply(log.batch(1))
+    assert read(shard.flush(NOW)) == ([], cells.Mark(partition=0, generation=1, upto=2))
+
+
+def test_a_broken_record_becomes_a_dead_letter_and_the_rest_counts():
+    log = Log(DEALS)
+    log.write("crm/1", deal(1, Line("basic", quantity=1.0)))
+    shard = shard_of(log)
+    shard.flush(NOW)
+    log.write("crm/2", b'{"lines": 3}')
+    log.write(None, b"{}")
+    log.write("crm/3", deal(3, Line("basic", quantity=2.0)))
+    shard.apply(log.batch(1))
+    *letters, cell, _ = shard.flush(NOW)
+    assert [out.topic for out in letters] == [DEAD_LETTERS, DEAD_LETTERS]
+    assert cells.decode_cell(cell.value).stage.q == 3.0
+
+
+def test_too_many_broken_records_end_the_process():
+    log = Log(DEALS)
+    for number in range(50):
+        log.write(f"crm/{number}", b"broken")
+    with pytest.raises(TooManyBroken):
+        FoldShard(0).apply(log.batch(restoring=True))
