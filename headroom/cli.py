@@ -5,6 +5,7 @@ import sys
 import typer
 
 from headroom import keys, load, migrate, plan, topics
+from headroom.door import Refused
 from headroom.up import up
 from shared.errors import ConfigurationError, HeadroomError, NotReady
 
@@ -17,9 +18,9 @@ app = typer.Typer(
 )
 app.command("up")(up)
 app.command("migrate")(migrate.migrate)
-app.add_typer(topics.app, name="topics")
 app.add_typer(plan.app, name="plan")
 app.add_typer(load.app, name="load")
+app.add_typer(topics.app, name="topics")
 app.add_typer(keys.app, name="keys")
 
 
@@ -34,6 +35,8 @@ def main() -> None:
 
 def exit_code(error: HeadroomError) -> int:
     """The exit code that tells scripts what kind of error ended the command."""
+    if isinstance(error, Refused):
+        return error.exit_code
     if isinstance(error, NotReady):
         return 5
     return 2 if isinstance(error, ConfigurationError) else 1

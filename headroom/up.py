@@ -1,11 +1,9 @@
 """``headroom up``: the whole system on this machine, until Ctrl-C."""
 
+import asyncio
 import json
 import signal
 import sys
-import urllib.error
-import urllib.parse
-import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -16,12 +14,13 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
-from ruamel.yaml import YAML
 
+from headroom.door import Door
 from headroom.local.folders import default_data_folder
 from headroom.local.processes import ProcessStatus
 from headroom.local.system import KEY_FILE, LocalSystem
-from shared.errors import BadInput
+from headroom.plan import read_text
+from shared.schemas.plan_file import parse_plan
 from shared.settings import ClockSettings
 
 FIRST_PORT = 8080
@@ -68,24 +67,15 @@ def up(
 
 
 def publish_plan(file: Path, system: LocalSystem) -> None:
-    """Send a plan file to the door under the id it names; raises ``BadInput`` with the door's reasons."""
-    text = file.read_bytes()
-    name = YAML(typ="safe").load(text)
-    if not isinstance(name, dict) or "plan" not in name:
-        raise BadInput("the file names no plan", where=str(file), do="A plan file begins with `plan: NAME`")
-    request = urllib.request.Request(  # noqa: S310 — always http, to our own door
-        f"{system.door_url}/v1/plans/{urllib.parse.quote(str(name['plan']))}",
-        data=text,
-        method="PUT",
-        headers={"Content-Type": "application/yaml", "Authorization": f"Bearer {system.api_key}"},
-    )
-    try:
-        urllib.request.urlopen(request, timeout=30).close()  # noqa: S310
-    except urllib.error.HTTPError as refusal:
-        why = refusal.read(65_536).decode(errors="replace")
-        raise BadInput(
-            "the door refused the plan", where=str(file), why=why, do="Correct it; `headroom plan check` says more"
-        ) from refusal
+    """Check a plan file and put it in force; raises ``PlanError`` or the door's refusal."""
+    text = read_text(file)
+    plan = parse_plan(text, str(file))
+
+    async def put() -> None:
+        async with Door(system.door_url, system.api_key) as door:
+            await door.put_plan(plan.plan, text)
+
+    asyncio.run(put())
 
 
 class Board:
@@ -154,7 +144,7 @@ def _announce(system: LocalSystem, console: Console, as_json: bool) -> None:
         out.print(f"        API key   {system.api_key}   shown this once")
     if system.api_key:
         out.print(f"        The key is in {key_file}. To use this system from another terminal:")
-        out.print(f'        export HEADROOM_API_KEY="$(cat {key_file})" HEADROOM_DOOR_URL={system.door_url}')
+        out.print(f'        export HEADROOM_API_KEY="$(cat {key_file})" HEADROOM_URL={system.door_url}')
     out.print("        Ctrl-C stops everything.\n")
 
 
