@@ -10,6 +10,7 @@ from bisect import insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Any
 
 from headroom.load_mapping import DATES, FIRST_DAY, NUMBERS, OF_THE_LINE, Cycle, DatedEvent, Mapping, Value, When
@@ -225,9 +226,14 @@ def _because(when: When, row: Row) -> str:
     return f" although {_state(when, row)}" if when else ""
 
 
+@lru_cache(maxsize=65536)
+def _parsed(text: str, date_format: str) -> date:
+    return datetime.strptime(text, date_format).replace(tzinfo=UTC).date()
+
+
 def _day(column: str, text: str, mapping: Mapping) -> date:
     try:
-        day = datetime.strptime(text, mapping.date_format).replace(tzinfo=UTC).date()
+        day = _parsed(text, mapping.date_format)
     except ValueError:
         raise _Unusable(f"{column} is {text[:40]!r}, not a day like {mapping.date_format}") from None
     if not 1990 <= day.year < 2100:
