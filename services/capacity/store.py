@@ -64,7 +64,7 @@ _PUT_LISTED = text("""
 _PUT_PROJECTION = text("""
     INSERT INTO projection (frame, as_of, week, plan, book_time, report_ages)
     VALUES (:frame, :as_of, :week, :plan, :book_time, CAST(:report_ages AS jsonb))
-    ON CONFLICT (only) DO UPDATE SET frame = excluded.frame, as_of = excluded.as_of, week = excluded.week,
+    ON CONFLICT ("only") DO UPDATE SET frame = excluded.frame, as_of = excluded.as_of, week = excluded.week,
         plan = excluded.plan, book_time = excluded.book_time, report_ages = excluded.report_ages""")
 _PUT_DEALS = text("""
     INSERT INTO deals (id, version, data)

@@ -33,7 +33,7 @@ def upgrade() -> None:
     op.create_index("listed_deals_deal", "listed_deals", ["deal"])
     op.create_table(
         "projection",
-        sa.Column("only", sa.Boolean, sa.CheckConstraint("only"), primary_key=True, server_default=sa.true()),
+        sa.Column("only", sa.Boolean, sa.CheckConstraint('"only"'), primary_key=True, server_default=sa.true()),
         sa.Column("frame", sa.BigInteger, nullable=False, comment="offset of the frame the tables show"),
         sa.Column("as_of", sa.DateTime(timezone=True), nullable=False),
         sa.Column("week", sa.Text, nullable=False),
