@@ -1,4 +1,4 @@
-"""Workers that are killed, stalled and joined by others: nothing is lost, nothing counted twice, the newest owner wins."""
+"""Workers that are killed, stalled and joined by others: nothing lost, nothing counted twice, the newest owner wins."""
 
 import asyncio
 import json

@@ -1,0 +1,96 @@
+"""Dead letters keep what came, and stop the process when too much of our own is broken."""
+
+import pytest
+from aiokafka.structs import ConsumerRecord
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.schemas import dead_letter as schema
+from shared.schemas.envelope import attribute
+from shared.streams.dead_letters import BrokenLimit, TooManyBroken, dead_letter
+from shared.streams.shards import Batch
+from shared.topics import DEAD_LETTERS, Topic
+
+TOPIC = Topic("inbox.v1", "", "", "delete")
+
+
+def record(
+    key: bytes | None, value: bytes | None, headers: tuple[tuple[str, bytes], ...] = (), offset: int = 5
+) -> ConsumerRecord[bytes, bytes]:
+    return ConsumerRecord("t.inbox.v1", 3, offset, 1, 0, key, value, None, -1, -1, headers)
+
+
+@given(
+    key=st.none() | st.binary(),
+    value=st.none() | st.binary(),
+    headers=st.lists(st.tuples(st.text(), st.binary())).map(tuple),
+)
+def test_the_original_comes_back_byte_for_byte(
+    key: bytes | None, value: bytes | None, headers: tuple[tuple[str, bytes], ...]
+) -> None:
+    broken = record(key, value, headers)
+    out = dead_letter(Batch(TOPIC, 3, [broken], 6), broken, "malformed-json", "at byte 7", attempts=2)
+    assert (out.topic, out.partition, out.key) == (DEAD_LETTERS, 0, key)
+    assert out.value is not None
+    letter = schema.decode(out.value)
+    assert (letter.topic, letter.partition, letter.offset) == ("inbox.v1", 3, 5)
+    assert (letter.reason, letter.detail, letter.attempts) == ("malformed-json", "at byte 7", 2)
+    assert (letter.key, letter.value, letter.headers) == (key, value or b"", list(headers))
+
+
+def test_the_same_record_has_the_same_event_id() -> None:
+    broken = record(b"k", b"v")
+    batch = Batch(TOPIC, 3, [broken], 6)
+    ids = {attribute(dead_letter(batch, broken, "reason").headers, "id") for _ in range(2)}
+    assert ids == {"inbox.v1/3/5"}
+
+
+def used_and_broken(limit: BrokenLimit, records: str) -> None:
+    batch = Batch(TOPIC, 3, [], 0)
+    for letter in records:
+        limit.used()
+        if letter == "x":
+            limit.broken(batch, record(b"k", b"v"), "reason")
+
+
+@pytest.mark.parametrize(
+    ("records", "stops"),
+    [
+        ("x", False),
+        ("xxx", False),
+        ("xxxx", True),
+        ("." * 100 + "xxxx", False),
+        ("." * 100 + "x" * 12, True),
+        ("x." * 2 + "." * 10, False),
+        ("xxx" + "." * 1000 + "xxx" + "." * 1000 + "xxx", False),
+    ],
+)
+def test_the_limit(records: str, stops: bool) -> None:
+    """Three are allowed anyway; beyond that a tenth of the last hundred."""
+    limit = BrokenLimit(ratio=0.1, allowed=3, window=100)
+    if stops:
+        with pytest.raises(TooManyBroken, match=r"inbox\.v1"):
+            used_and_broken(limit, records)
+    else:
+        used_and_broken(limit, records)
+
+
+@given(st.text("x.", max_size=300))
+def test_the_limit_agrees_with_counting_anew(records: str) -> None:
+    def stops_at() -> int | None:
+        for end in range(1, len(records) + 1):
+            last = records[max(0, end - 20) : end]
+            broken = last.count("x")
+            if records[end - 1] == "x" and broken > 2 and broken > 0.25 * len(last):
+                return end
+        return None
+
+    limit = BrokenLimit(ratio=0.25, allowed=2, window=20)
+    stopped = None
+    for end, letter in enumerate(records, 1):
+        try:
+            used_and_broken(limit, letter)
+        except TooManyBroken:
+            stopped = end
+            break
+    assert stopped == stops_at()
