@@ -5,6 +5,7 @@ import sys
 import typer
 
 from headroom import keys, load, migrate, plan, topics
+from headroom.demo.command import demo
 from headroom.door import Refused
 from headroom.up import up
 from shared.errors import ConfigurationError, HeadroomError, NotReady
@@ -17,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("up")(up)
+app.command("demo")(demo)
 app.command("migrate")(migrate.migrate)
 app.add_typer(plan.app, name="plan")
 app.add_typer(load.app, name="load")

@@ -163,6 +163,16 @@ class Answer(_Part):
     why: str
 
 
+class Expected(_Part):
+    """What the story must come to: weeks that ``work`` slips without the decision, and with it."""
+
+    work: str
+    slip_without: float
+    slip_with: float
+    quiet: str
+    """The control quarter, in which nothing may fire."""
+
+
 class Story(_Part):
     """The whole story; ``moments`` are its events."""
 
@@ -176,6 +186,7 @@ class Story(_Part):
     reports: list[ReportRule] = []
     signals: list[SignalRule] = []
     answers: dict[str, Answer] = {}
+    expected: Expected
 
     @cached_property
     def zone(self) -> ZoneInfo:
@@ -186,6 +197,11 @@ class Story(_Part):
         """Midnight at which ``day`` begins there."""
         return datetime(day.year, day.month, day.day, tzinfo=self.zone)
 
+    @property
+    def end(self) -> datetime:
+        """The moment after the last day."""
+        return self.start_of(self.ends + timedelta(days=1))
+
     def deal_id(self, group: Group, n: int) -> str:
         """The id under which the system knows deal ``n`` of a group."""
         return f"{self.source}/{group.id.format(n=n)}"
@@ -193,9 +209,8 @@ class Story(_Part):
     @cached_property
     def moments(self) -> list[Moment]:
         """Every event in order of time, the earlier history included."""
-        last = self.start_of(self.ends) + timedelta(days=1)
         told = [*self._deals(), *self._reports(), *self._signals()]
-        return sorted((m for m in told if m.at < last), key=lambda m: (m.at, m.event["id"]))
+        return sorted((m for m in told if m.at < self.end), key=lambda m: (m.at, m.event["id"]))
 
     def requote(self, deal: str, at: datetime) -> Moment:
         """The deal desk offers a deal anew on the standard product."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from headroom.demo_facts import (
+from headroom.demo.facts import (
     Facts,
     bookings,
     discount,

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from headroom.demo_facts import bookings
+from headroom.demo.facts import bookings
 from headroom.story import Moment, read_story
 from services.ingest.domain.change import DealChange
 from services.ingest.normalise import cloudevents

@@ -58,7 +58,9 @@ class Facts:
     slips: dict[str, list[tuple[datetime, float]]] = field(default_factory=dict)
     worst: dict[str, WorkState] = field(default_factory=dict)
     green: dict[str, bool] = field(default_factory=dict)
+    firings: list[Recalibration] = field(default_factory=list)
     open_at_alarm: int = 0
+    won_at_alarm: int = 0
     decisions: list[Answered] = field(default_factory=list)
 
     @property
@@ -86,6 +88,18 @@ class Facts:
             worst = self.worst.get(state.work)
             if worst is None or state.slip_weeks > worst.slip_weeks:
                 self.worst[state.work] = state
+
+    def hear(self, recalibration: Recalibration) -> None:
+        """Take in a recalibration as it was delivered; with the first, how many deals like its causes are open."""
+        self.recalibrations[recalibration.id] = recalibration
+        if recalibration.kind != "firing":
+            return
+        self.firings.append(recalibration)
+        if len(self.firings) == 1:
+            products = {deal.product for deal in recalibration.cause}
+            alike = [deal for deal in self.deals.values() if products & {line.product for line in deal.lines}]
+            classes = [stage_class(self.plan, deal) for deal in alike if deal.custom]
+            self.open_at_alarm, self.won_at_alarm = classes.count("open"), classes.count("won")
 
     def see_bookings(self) -> Bookings | None:
         """The bookings of the present quarter, noted as green or not; None outside the plan's periods."""

@@ -1,0 +1,135 @@
+"""``headroom demo``: the margin–volume trap, played through HTTP into a running system, caught weeks before it closes.
+
+The system is the real one: broker, database and every process as ``headroom up`` starts them, kept nowhere. It lives at
+the story's time, which stands still until all is ready and then passes fast, slower where it matters.
+"""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from headroom.demo.play import Play
+from headroom.demo.screen import Screen, print_summary
+from headroom.local.system import ROOT, LocalSystem
+from headroom.story import Story, read_story
+from shared.clock import HeldClock
+
+EXAMPLE = ROOT / "examples" / "margin-volume-trap"
+DAY = 86_400.0
+FIRST_PORT = 8090
+PARTITIONS = 2
+"""A few hundred deals need no more."""
+
+DAYS_A_SECOND = 4.5
+"""Speed through the control quarter, at ``--speed 1``."""
+DAYS_A_SECOND_LATER = 1.6
+"""Speed from the launch on: here one wants to read."""
+
+
+def demo(
+    speed: Annotated[float, typer.Option(min=0.1, max=4, help="How fast to play; 1 takes about a minute.")] = 1.0,
+    fast: Annotated[bool, typer.Option("--fast", help="The same as --speed 2.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON and nothing else.")] = False,
+    undecided: Annotated[bool, typer.Option("--undecided", help="Play it with nobody deciding anything.")] = False,
+) -> None:
+    """Play two quarters of a software company and watch a release slip, the alarm, the decision and what it changes.
+
+    On a terminal it stays up afterwards, until Ctrl-C. Ends with 1 when the story did not come out as it should.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    story = read_story(EXAMPLE / "story.yaml")
+    console = Console(stderr=as_json, highlight=False)
+    live = console.is_terminal and not as_json
+    try:
+        with running(story, console, speed=2.0 if fast else speed) as (system, clock):
+            with Screen(console, live=live) as screen:
+                play = Play(system, story, (EXAMPLE / "plan.yaml").read_text(), clock, screen, decide=not undecided)
+                summary = asyncio.run(play.run())
+            if as_json:
+                print(summary.as_json())
+            else:
+                print_summary(summary, console)
+            if live:
+                _stay(system, console)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    if not summary.ok:
+        failed = "; ".join(claim.claim for claim in summary.claims if not claim.holds)
+        sys.stderr.write(f"The story did not come out as it should: not so was: {failed}.\n")
+        raise typer.Exit(1)
+
+
+@contextmanager
+def running(story: Story, console: Console, speed: float) -> Iterator[tuple[LocalSystem, HeldClock]]:
+    """The whole system, ready, living at the story's first day until the clock that comes with it is started."""
+    with TemporaryDirectory(prefix="headroom-clock-") as folder:
+        clock = story_clock(story, speed, Path(folder) / "started")
+        status = console.status("Starting") if console.is_terminal else None
+
+        def report(step: str) -> None:
+            if status is None:
+                console.print(f"{step} …", soft_wrap=True)
+            else:
+                status.update(f"{step} …")
+
+        system = LocalSystem(environment=environment(clock), first_port=FIRST_PORT, report=report)
+        try:
+            if status is not None:
+                status.start()
+            try:
+                system.start()
+            finally:
+                if status is not None:
+                    status.stop()
+            yield system, clock
+        finally:
+            report("Stopping everything")
+            system.stop()
+
+
+def story_clock(story: Story, speed: float, file: Path) -> HeldClock:
+    """The story's time: fast to the launch, slower from there, and standing still once the story is told."""
+    launch, end = story.start_of(story.launch), story.end
+    pace = ((launch, DAYS_A_SECOND_LATER * DAY * speed), (end, 0.0))
+    return HeldClock(story.start_of(story.begins), DAYS_A_SECOND * DAY * speed, file, pace)
+
+
+def environment(clock: HeldClock) -> dict[str, str]:
+    """What the demo's processes are told besides the usual: its clock, and that its receiver is on this machine."""
+    pace = [[moment.isoformat(), speed] for moment, speed in clock.pace]
+    return {
+        "HEADROOM_CLOCK__AS_OF": clock.as_of.isoformat(),
+        "HEADROOM_CLOCK__SPEED": str(clock.speed),
+        "HEADROOM_CLOCK__PACE": json.dumps(pace),
+        "HEADROOM_CLOCK__START_FILE": str(clock.file),
+        "HEADROOM_NOTIFIER__ALLOW_NETWORKS": json.dumps(["127.0.0.0/8"]),
+        "HEADROOM_KAFKA__PARTITIONS": str(PARTITIONS),
+    }
+
+
+def _stay(system: LocalSystem, console: Console) -> None:
+    """Say where everything is and wait for Ctrl-C."""
+    console.print("\nThe system stays up; its time stands still at the story's end.")
+    for what, url in (("door", system.door_url), ("capacity", system.capacity_url), ("notifier", system.notifier_url)):
+        console.print(f"  {what:<9} {url}", soft_wrap=True)
+    console.print(f"  API key   {system.api_key}", soft_wrap=True)
+    console.print(f'  curl -s -H "X-API-Key: {system.api_key}" {system.capacity_url}/v1/work', soft_wrap=True)
+    console.print("Ctrl-C stops everything.")
+    while True:
+        signal.pause()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """SIGTERM ends the demo as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt

@@ -1,0 +1,127 @@
+"""What the demo shows says with words and marks what it also says with colours."""
+
+import io
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from headroom.demo.facts import Facts
+from headroom.demo.screen import Screen, alarm_words, line, picture, sparkline
+from shared.schemas.deal import Deal, Line
+from shared.schemas.plan_file import parse_plan
+from shared.schemas.position import Position, TopDeal, WorkState
+from shared.schemas.recalibration import AskedPerson, Recalibration
+from shared.schemas.week import add_weeks
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "margin-volume-trap"
+PLAN = parse_plan((EXAMPLE / "plan.yaml").read_text(), "plan.yaml")
+
+
+def some_facts() -> Facts:
+    facts = Facts(PLAN, datetime(2026, 5, 18, 10, tzinfo=UTC))
+    for pool, used in (("engineering", 0.4), ("implementation", 1.88), ("support", 0.95)):
+        for n in range(12):
+            week = add_weeks("2026-W20", n)
+            facts.positions[pool, week] = Position(
+                pool=pool, week=week, unit="hours", capacity=100, planned=100, utilisation=used
+            )
+    for slip in (0.0, 3.0, 6.0):
+        facts.see_work(
+            [
+                WorkState(
+                    work="core-release",
+                    pool="engineering",
+                    effort=3840,
+                    due="2026-W25",
+                    finish=add_weeks("2026-W25", int(slip)),
+                    slip_weeks=slip,
+                )
+            ]
+        )
+    lines = [Line(product="enterprise", amount=48000, list_amount=60000)]
+    facts.deals["crm/E-00"] = Deal(
+        id="crm/E-00",
+        source="crm",
+        object="E-00",
+        version=1,
+        stage="commit",
+        close=date(2026, 6, 1),
+        amount=1_000_000,
+        lines=lines,
+    )
+    return facts
+
+
+def shown(facts: Facts, width: int = 110) -> str:
+    console = Console(file=io.StringIO(), width=width, no_color=True, force_terminal=False)
+    console.print(picture(facts, [Text("the first alarm")], width))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_the_picture_says_everything_without_colour() -> None:
+    text = shown(some_facts())
+    assert "Mon 18 May 2026 · 2026-W21" in text
+    assert "0 k won + 850 k expected of 1.60 M" in text
+    assert "GREEN" in text
+    assert "20.0% on open quotes" in text
+    assert "188%!" in text
+    assert "95%" in text
+    assert "95%!" not in text
+    assert "due 2026-W25, done 2026-W31 (week 18 of it)  slips 6 weeks" in text
+    assert "the first alarm" in text
+
+
+def test_the_picture_keeps_within_a_narrow_terminal() -> None:
+    assert max(len(row) for row in shown(some_facts(), width=80).splitlines()) <= 80
+
+
+def test_elsewhere_one_line_a_week_and_one_per_event() -> None:
+    facts = some_facts()
+    console = Console(file=io.StringIO(), width=200, no_color=True)
+    with Screen(console, live=False) as screen:
+        screen.show(facts)
+        screen.show(facts)
+        screen.say("an event")
+        facts.now = datetime(2026, 5, 25, 10, tzinfo=UTC)
+        screen.show(facts)
+    assert isinstance(console.file, io.StringIO)
+    weeks = [row[:19] for row in console.file.getvalue().splitlines()]
+    assert weeks == ["2026-05-18 2026-W21", "  an event", "2026-05-25 2026-W22"]
+    assert "implementation 188%" in line(facts)
+    assert "core-release slips 6" in line(facts)
+
+
+def test_sparkline() -> None:
+    assert sparkline([0, 3, 6]) == "▁▅█"
+    assert sparkline([0, 0]) == "▁▁"
+    assert sparkline([]) == ""
+
+
+def test_an_alarm_in_words_names_owner_deadline_and_causes() -> None:
+    fired = datetime(2026, 5, 9, tzinfo=UTC)
+    recalibration = Recalibration(
+        id="r",
+        event_id="e",
+        kind="firing",
+        transition=1,
+        trigger="release-slipping",
+        scope="core-release",
+        watch="work",
+        severity="critical",
+        at=fired,
+        fired=fired,
+        plan="margin-volume-trap@1",
+        summary="core-release slips 3 weeks.",
+        unit="hours",
+        cause=[TopDeal("crm/E-00", 30.0, 0.04, 0.5, "enterprise"), TopDeal("crm/E-01", 60.0, 0.08, 1.0, "enterprise")],
+        owners=[AskedPerson("head-of-engineering", "Head of Engineering")],
+        decide_by=datetime(2026, 5, 25, tzinfo=UTC),
+    )
+    assert alarm_words(recalibration) == [
+        "CRITICAL  core-release slips 3 weeks.",
+        "Head of Engineering is asked to decide by 25 May",
+        "because of crm/E-00 (30 hours), crm/E-01 (60 hours) …, 1 of the 2 named are still open",
+    ]
