@@ -52,65 +52,65 @@ class Notifier:
         self._settings = settings
         sending = settings.notifier
         self.health = Health()
-        self._engine = create_engine(settings.database_url, pool_size=CONNECTIONS)
+        self.engine = create_engine(settings.database_url, pool_size=CONNECTIONS)
         self._exempt = networks(sending.allow_networks)
-        self._subscriptions, self._deliveries = Subscriptions(self._engine), Deliveries(self._engine)
-        self._recalibrations, self._answers = Recalibrations(self._engine), Answers(self._engine)
-        self._feed, self._outbox = Feed(self._engine), Outbox(self._engine)
-        self._queue = Queue(self._engine, uuid.uuid4(), timedelta(seconds=sending.lease))
-        self._webhook = Webhook(exempt=self._exempt, timeout=sending.timeout, connections=sending.concurrency)
-        self._worker = Worker(
+        self._subscriptions, self._deliveries = Subscriptions(self.engine), Deliveries(self.engine)
+        self._recalibrations, self._answers = Recalibrations(self.engine), Answers(self.engine)
+        self._feed, self._outbox = Feed(self.engine), Outbox(self.engine)
+        self._queue = Queue(self.engine, uuid.uuid4(), timedelta(seconds=sending.lease))
+        self.webhook = Webhook(exempt=self._exempt, timeout=sending.timeout, connections=sending.concurrency)
+        self.worker = Worker(
             self._queue,
-            self._webhook,
+            self.webhook,
             concurrency=sending.concurrency,
             per_endpoint=sending.per_endpoint,
             lease=sending.lease,
             poll=sending.poll,
         )
-        self._hub = Hub(self._feed, poll=sending.poll)
+        self.hub = Hub(self._feed, poll=sending.poll)
         self._relay = Relay(self._outbox, lambda: FencedWriter(settings.kafka, RELAY_ID), poll=sending.poll)
-        self._upkeep = Upkeep(self._deliveries, self._outbox, self._feed, keep=timedelta(days=sending.keep_days))
+        self.upkeep = Upkeep(self._deliveries, self._outbox, self._feed, keep=timedelta(days=sending.keep_days))
         self.api = self._create_api()
 
     def _create_api(self) -> FastAPI:
         app = create_ops_app("Headroom notifier", self._not_ready)
-        app.state.keys = Keys(self._engine, self._settings.bootstrap_key_hash)
+        app.state.keys = Keys(self.engine, self._settings.bootstrap_key_hash)
         guard.install(app)
         app.include_router(
             subscription_routes.create_router(
-                self._subscriptions, self._deliveries, exempt=self._exempt, planned=self._worker.wake
+                self._subscriptions, self._deliveries, exempt=self._exempt, planned=self.worker.wake
             )
         )
-        app.include_router(delivery_routes.create_router(self._deliveries, planned=self._worker.wake))
+        app.include_router(delivery_routes.create_router(self._deliveries, planned=self.worker.wake))
         app.include_router(
             recalibration_routes.create_router(
                 self._recalibrations, self._answers, clock=self._settings.clock.clock(), answered=self._answered
             )
         )
-        app.include_router(stream_route.create_router(self._hub, heartbeat=self._settings.notifier.heartbeat))
+        app.include_router(stream_route.create_router(self.hub, heartbeat=self._settings.notifier.heartbeat))
         return app
 
     def _not_ready(self) -> Sequence[str]:
         reasons = []
         if not self.health.ready:
             reasons.append("the consumer has not joined its group yet")
-        if not self._upkeep.database_answers:
+        if not self.upkeep.database_answers:
             reasons.append("the database does not answer")
         return reasons
 
     def _answered(self) -> None:
         self._relay.wake()
-        self._hub.wake()
+        self.hub.wake()
 
     def _taken(self) -> None:
-        self._worker.wake()
-        self._hub.wake()
+        self.worker.wake()
+        self.hub.wake()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until ``stop`` is set; an error in any part ends all of it."""
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(self._engine.dispose)
-            await stack.enter_async_context(self._webhook)
+            stack.push_async_callback(self.engine.dispose)
+            await stack.enter_async_context(self.webhook)
             producer = create_producer(self._settings.kafka)
             await producer.start()
             stack.push_async_callback(producer.stop)
@@ -119,13 +119,13 @@ class Notifier:
                 parts.create_task(serve(self.api, self._settings.http, stop), name="api")
                 running = [
                     parts.create_task(run_role(role, kafka=self._settings.kafka, health=self.health), name="consumer"),
-                    parts.create_task(self._worker.run(), name="delivery"),
+                    parts.create_task(self.worker.run(), name="delivery"),
                     parts.create_task(self._relay.run(), name="relay"),
-                    parts.create_task(self._hub.run(), name="stream"),
-                    parts.create_task(self._upkeep.run(), name="upkeep"),
+                    parts.create_task(self.hub.run(), name="stream"),
+                    parts.create_task(self.upkeep.run(), name="upkeep"),
                 ]
                 await stop.wait()
-                self._hub.end()
+                self.hub.end()
                 for task in running:
                     task.cancel()
 

@@ -110,4 +110,6 @@ class Worker:
         if held and isinstance(verdict, Delivered):
             metrics.LATENCY.observe(max(0.0, (self._clock.now() - leased.recorded).total_seconds()))
         else:
-            log.info("delivery attempted", delivery=leased.id, event=leased.event, outcome=said, reason=verdict.reason)
+            log.info(
+                "delivery attempted", delivery=leased.id, message=leased.event, outcome=said, reason=verdict.reason
+            )

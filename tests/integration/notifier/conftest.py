@@ -1,0 +1,32 @@
+"""A migrated database and receivers for the notifier's tests."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.db import create_engine, upgrade
+from tests.integration.notifier.receiver import Receiver
+
+
+@pytest.fixture
+async def migrated_url(database_url: str) -> str:
+    """A database with all tables."""
+    await asyncio.to_thread(upgrade, database_url)
+    return database_url
+
+
+@pytest.fixture
+async def engine(migrated_url: str) -> AsyncIterator[AsyncEngine]:
+    """An engine on a database with all tables."""
+    engine = create_engine(migrated_url)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """Somebody's webhook receiver, on loopback."""
+    async with Receiver() as receiver:
+        yield receiver
