@@ -22,7 +22,7 @@ def last_hire_week(gap: Mapping[str, float], hire: Hire, people: int) -> str | N
 
     ``ramp`` is by week since the first day; its last value stays. Somebody who leaves again (attrition) is not counted.
     """
-    open_weeks = sorted(week for week, effort in gap.items() if effort > 0)
+    open_weeks = sorted(week for week, effort in gap.items() if effort > _ROUNDING)
     if not open_weeks:
         return None
     latest = add_weeks(open_weeks[0], -hire.lead_weeks)
