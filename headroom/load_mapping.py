@@ -14,7 +14,7 @@ from shared.errors import ConfigurationError, PlanProblem
 from shared.schemas.plan_problems import Problems
 from shared.schemas.plan_values import Day, Duration, Label, Name, Part
 from shared.schemas.plan_words import findings
-from shared.schemas.plan_yaml import Document, Path, Unreadable, read_yaml
+from shared.schemas.plan_yaml import Document, Path, Spot, Unreadable, read_yaml
 
 DATES = ("close", "engaged", "rate_date")
 NUMBERS = ("amount", "rate", "probability", "quantity", "list_amount", "arr")
@@ -160,9 +160,15 @@ class MappingFile:
             if column not in header:
                 has = ", ".join(header)
                 message = f"{csv} has no column {column!r}; its columns are {has}"
-                problems.add(self._document.spot(path, key=path[-1] == column), message, path)
+                problems.add(self._spot(path), message, path)
         if problems.found:
             raise MappingError(problems.in_order())
+
+    def _spot(self, path: Path) -> Spot:
+        """Where the column at ``path`` is named: as a key, as a value, or as the bare text that stands for one."""
+        if path[-2:-1] in (("when",), ("aliases",)):
+            return self._document.spot(path, key=True)
+        return self._document.spot(path if path in self._document.values else path[:-1])
 
 
 def parse_mapping(text: str, file: str) -> MappingFile:
