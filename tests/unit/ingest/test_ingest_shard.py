@@ -1,0 +1,248 @@
+"""The normaliser's shard, fed with batches as the stream runtime feeds it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from aiokafka.partitioner import murmur2
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.ingest.agents import NormaliseShard, ReportTable
+from services.ingest.domain.rates import Rates
+from services.ingest.normalise.hubspot import Connection
+from services.ingest.normalise.record import CONNECTION_HEADER, Adapters
+from shared.schemas import dead_letter, deal, report, signal
+from shared.schemas.envelope import attribute
+from shared.schemas.inbox import RECEIVED_HEADER, SOURCE_HEADER
+from shared.streams.shards import Batch, Outgoing
+from shared.topics import DEAD_LETTERS, DEALS, HISTORY, INBOX, REPORTS, SIGNALS, Topic
+
+NOW = datetime(2026, 4, 1, 12, tzinfo=UTC)
+TRACE = b"00-12345678901234567890123456789012-1234567890123456-01"
+
+
+@dataclass
+class Lying:
+    """A record as it lies in Kafka."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+    timestamp: int = int(NOW.timestamp() * 1000)
+
+
+@dataclass
+class System:
+    """One shard, the plan's currency and the reports beside it, and the log it writes."""
+
+    partitions: int = 1
+    rates: Rates = field(default_factory=Rates)
+    reports: ReportTable = field(default_factory=ReportTable)
+    log: list[Outgoing] = field(default_factory=list)
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        self.shard = self.fresh()
+
+    def fresh(self) -> NormaliseShard:
+        adapters = Adapters({"acme": Connection("acme", ZoneInfo("UTC"))})
+        shard = NormaliseShard(0, adapters, lambda: self.rates, self.reports, self.partitions)
+        on_deals = [Lying(n, out.key, out.value) for n, out in enumerate(self.on(DEALS))]
+        if on_deals:
+            shard.apply(Batch(DEALS, 0, on_deals, len(on_deals), restoring=True))
+        shard.restored({DEALS: len(on_deals)})
+        return shard
+
+    def take(self, *records: Lying) -> list[Outgoing]:
+        """Feed records and flush; what the flush writes."""
+        for record in records:
+            record.offset = self.offset
+            self.offset += 1
+        if records:
+            self.shard.apply(Batch(INBOX, 0, records, self.offset))
+        out = list(self.shard.flush(NOW))
+        self.log += out
+        return out
+
+    def on(self, topic: Topic) -> list[Outgoing]:
+        return [out for out in self.log if out.topic is topic]
+
+    def deal(self, key: bytes = b"crm/42") -> deal.Deal:
+        last = [out for out in self.on(DEALS) if out.key == key][-1]
+        assert last.value is not None
+        return deal.decode(last.value)
+
+
+def event(type: str = "com.headroom.deal.changed", subject: str | None = "42", **more: Any) -> Lying:
+    base = {"specversion": "1.0", "id": "e1", "source": "crm", "type": type, "time": "2026-04-01T12:00:00Z"}
+    said = {**base, **({"subject": subject} if subject else {}), **more}
+    headers = [
+        (SOURCE_HEADER, b"cloudevents"),
+        (RECEIVED_HEADER, NOW.isoformat().encode()),
+        ("content-type", b"application/cloudevents+json"),
+        ("ce_traceparent", TRACE),
+    ]
+    return Lying(0, f"crm/{subject or 'e1'}".encode(), json.dumps(said).encode(), headers)
+
+
+def reported(amount: float, time: str, subject: str = "r1") -> Lying:
+    data = {"kind": "capacity", "pool": "p", "week": "2026-W20", "amount": amount}
+    return event("com.headroom.capacity.reported", subject, time=time, data=data)
+
+
+def topics(out: Sequence[Outgoing]) -> list[str]:
+    return [one.topic.name for one in out]
+
+
+def test_a_change_goes_to_deals_and_history_in_one_flush() -> None:
+    out = System().take(event(data={"stage": "open"}))
+    assert topics(out) == [DEALS.name, HISTORY.name]
+    assert {(one.partition, one.key) for one in out} == {(0, b"crm/42")}
+    assert out[0].value == out[1].value
+    assert attribute(out[0].headers, "id") == "crm/42@1"
+    assert attribute(out[0].headers, "type") == "headroom.deal.v1"
+    assert attribute(out[0].headers, "time") == "2026-04-01T12:00:00+00:00"
+    assert attribute(out[0].headers, "traceparent") == TRACE.decode()
+
+
+def test_several_changes_in_one_flush_are_one_deal_and_each_a_line_of_history() -> None:
+    system = System()
+    later = event(time="2026-04-02T12:00:00Z", data={"stage": "won"})
+    assert topics(system.take(event(data={"stage": "open"}), later)) == [DEALS.name, HISTORY.name, HISTORY.name]
+    assert (system.deal().stage, system.deal().version) == ("won", 2)
+
+
+def test_nothing_new_writes_nothing() -> None:
+    system = System()
+    system.take(event(data={"stage": "open"}))
+    assert system.take(event(data={"stage": "open"})) == []
+    assert system.take() == []
+
+
+def test_a_restored_shard_goes_on_where_the_former_one_was() -> None:
+    system = System()
+    system.take(event(data={"stage": "open"}))
+    system.shard = system.fresh()
+    assert system.take(event(data={"stage": "open"})) == []
+    system.take(event(time="2026-04-02T12:00:00Z", data={"amount": 5}))
+    assert (system.deal().stage, system.deal().amount, system.deal().version) == ("open", 5.0, 2)
+
+
+def test_its_own_records_coming_back_do_not_undo_what_is_newer() -> None:
+    system = System()
+    first = system.take(event(data={"stage": "open"}))
+    system.shard.apply(Batch(INBOX, 0, [event(time="2026-04-02T12:00:00Z", data={"stage": "won"})], 2))
+    system.shard.apply(Batch(DEALS, 0, [Lying(0, first[0].key, first[0].value)], 1))
+    assert deal.decode(system.shard.flush(NOW)[0].value or b"").stage == "won"
+
+
+def test_an_unknown_stage_or_product_is_kept() -> None:
+    system = System()
+    system.take(event(data={"stage": "nobody knows it", "lines": [{"product": "neither this"}]}))
+    assert (system.deal().stage, system.deal().lines[0].product) == ("nobody knows it", "neither this")
+    assert system.on(DEAD_LETTERS) == []
+
+
+def test_a_plan_fills_rates_also_of_deals_that_came_before_it() -> None:
+    system = System()
+    system.take(event(data={"currency": "EUR"}), event(subject="43", data={"currency": "USD"}))
+    assert system.deal().rate is None
+    system.rates = Rates("EUR")
+    assert topics(system.take()) == [DEALS.name, HISTORY.name]
+    assert (system.deal().rate, system.deal().version) == (1.0, 2)
+    assert system.take() == []
+    system.take(event(subject="44", data={"currency": "EUR"}))
+    assert system.deal(b"crm/44").rate == 1.0
+
+
+def test_a_report_goes_out_once_and_an_older_one_does_not_bury_it() -> None:
+    system = System()
+    out = system.take(reported(200, "2026-04-02T12:00:00Z"))
+    assert topics(out) == [REPORTS.name, HISTORY.name]
+    assert out[0].key == report.record_key(report.decode(out[0].value or b""))
+    again, older = reported(200, "2026-04-02T12:00:00Z"), reported(300, "2026-04-01T12:00:00Z")
+    assert system.take(again, older) == []
+    # Another process wrote it: only the topic knows.
+    system.reports.put(Lying(0, out[0].key, out[0].value))
+    system.shard = system.fresh()
+    assert system.take(older) == []
+    assert topics(system.take(reported(100, "2026-04-03T12:00:00Z"))) == [REPORTS.name, HISTORY.name]
+
+
+def test_a_signal_goes_out_under_its_id() -> None:
+    system = System()
+    data = {"kind": "tickets-opened", "value": 3}
+    (out,) = system.take(event("com.headroom.signal.observed", None, data=data))
+    assert (out.topic, out.partition, out.key) == (SIGNALS, 0, b"crm/e1")
+    assert signal.decode(out.value or b"").value == 3.0
+
+
+def test_poison_becomes_a_dead_letter_and_the_stream_goes_on() -> None:
+    system = System()
+    poison = event(data={"amount": "many"})
+    out = system.take(poison, event(data={"stage": "open"}))
+    assert sorted(topics(out)) == sorted([DEAD_LETTERS.name, DEALS.name, HISTORY.name])
+    letter = dead_letter.decode(system.on(DEAD_LETTERS)[0].value or b"")
+    assert (letter.topic, letter.partition, letter.offset) == (INBOX.name, 0, 0)
+    assert (letter.reason, letter.value, letter.key) == ("wrong-shape", poison.value, b"crm/42")
+    assert "amount" in letter.detail
+
+
+def test_records_that_no_door_writes_are_dead_letters() -> None:
+    element = b'{"portalId": 1, "objectId": 2, "occurredAt": 1775044800000, "subscriptionType": "deal.creation"}'
+    good = event(data={"stage": "open"})
+    records = {
+        "malformed": Lying(0, b"crm/42", None),
+        "unknown-type": Lying(0, b"crm/42", b"{}", [(SOURCE_HEADER, b"carrier pigeon")]),
+        "unknown-connection": Lying(0, b"hubspot-1/2", element, [(SOURCE_HEADER, b"hubspot")]),
+        "wrong-key": Lying(0, b"crm/43", good.value, good.headers),
+    }
+    for reason, record in records.items():
+        system = System()
+        (out,) = system.take(record)
+        assert dead_letter.decode(out.value or b"").reason == reason
+
+
+def test_a_deal_in_the_wrong_partition_is_a_dead_letter() -> None:
+    """Two shards would own it: the inbox was written with another partitioner or number of partitions."""
+    elsewhere = next(n for n in range(100) if (murmur2(f"crm/{n}".encode()) & 0x7FFFFFFF) % 2 == 1)
+    system = System(partitions=2)
+    (out,) = system.take(event(subject=str(elsewhere), data={"stage": "open"}))
+    assert dead_letter.decode(out.value or b"").reason == "wrong-key"
+
+
+_NAMES = st.sampled_from(
+    [SOURCE_HEADER, RECEIVED_HEADER, CONNECTION_HEADER, "content-type", "ce_id", "ce_type", "ce_time"]
+)
+_HEADERS = st.lists(
+    st.tuples(
+        _NAMES,
+        st.binary(max_size=8)
+        | st.sampled_from([b"cloudevents", b"hubspot", b"acme", b"application/cloudevents+json", b"1.0"]),
+    ),
+    max_size=6,
+)
+
+
+@given(st.none() | st.binary(max_size=20), st.none() | st.binary(max_size=60), _HEADERS)
+def test_no_record_stops_the_stream(key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
+    out = System().take(Lying(0, key, value, headers))
+    assert [dead_letter.decode(one.value or b"").value for one in out] == [value or b""]
+
+
+@given(st.permutations(range(6)), st.integers(0, 5))
+def test_a_crash_and_a_replay_from_anywhere_end_in_the_same_deal(order: list[int], crash: int) -> None:
+    said = [event(time=f"2026-04-0{day + 1}T12:00:00Z", data={"amount": day, "stage": "open"}) for day in range(6)]
+    plain, crashed = System(), System()
+    plain.take(*said)
+    crashed.take(*(said[n] for n in order[: crash + 1]))
+    crashed.shard = crashed.fresh()
+    crashed.take(*(said[n] for n in order))
+    assert crashed.deal().amount == plain.deal().amount == 5.0
+    assert crashed.deal().fields == plain.deal().fields
+    assert crashed.on(DEAD_LETTERS) == []
