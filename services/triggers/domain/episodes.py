@@ -117,9 +117,9 @@ def _from_firing(before: Episode, seen: Observation, now: datetime, trigger: Tri
 
 def _from_mitigated(before: Episode, seen: Observation, now: datetime, trigger: Trigger) -> Step:
     if seen.breach:
-        return _reopen(before, seen, now, "breached in spite of what was decided")
+        return _reopen(before, seen, now, trigger, "breached in spite of what was decided")
     if seen.clear is False and not seen.decided:
-        return _reopen(before, seen, now, "what was decided has lapsed")
+        return _reopen(before, seen, now, trigger, "what was decided has lapsed")
     if not seen.clear:
         return Step(replace(before, clear_since=None), None, seen.why)
     since = before.clear_since or now
@@ -157,13 +157,14 @@ def _worse(before: Episode, now: Episode, seen: Observation) -> str | None:
     return None
 
 
-def _reopen(before: Episode, seen: Observation, now: datetime, reason: str) -> Step:
+def _reopen(before: Episode, seen: Observation, now: datetime, trigger: Trigger, reason: str) -> Step:
     reopened = replace(
         before,
         phase="firing",
         transition=before.transition + 1,
         asked=now,
         clear_since=None,
+        severity=trigger.severity,
         weeks=sorted({*before.weeks, *seen.weeks}),
         worst=seen.size,
     )

@@ -177,9 +177,11 @@ class Log:
     def restored(self, known: Plans, upto: int, *, frames_first: bool = False) -> TriggersShard:
         """A new shard restored from this log when its frames ended at ``upto``."""
         shard = TriggersShard(known.book)
-        read = [lambda: rows(shard, list(self.episodes.values())), lambda: feed(shard, self.frames[:upto], 0, True)]
-        for step in reversed(read) if frames_first else read:
-            step()
+        if frames_first:
+            feed(shard, self.frames[:upto], 0, restoring=True)
+        rows(shard, list(self.episodes.values()))
+        if not frames_first:
+            feed(shard, self.frames[:upto], 0, restoring=True)
         shard.restored({FRAMES: upto, EPISODES: self.ends.get(EPISODES, 0) + 1})
         return shard
 

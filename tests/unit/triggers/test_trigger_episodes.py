@@ -29,7 +29,8 @@ def rule(**changes: Any) -> Trigger:
 
 def walk(seen: list[Observation], terms: Trigger, hours: float = 1.0) -> list[tuple[str, str | None]]:
     """Phase and transition after each observation, one every so many hours."""
-    episode, path = beginning("t", "s"), []
+    episode = beginning("t", "s")
+    path: list[tuple[str, str | None]] = []
     for i, observation in enumerate(seen):
         moved = step(episode, observation, MONDAY + i * timedelta(hours=hours), terms)
         episode = moved.episode
@@ -221,10 +222,12 @@ def test_between_what_is_seen_only_the_due_time_moves(
     seen: list[Observation], terms: dict[str, str], wait: float
 ) -> None:
     """Seeing the same again changes nothing before then, which is why only touched scopes are looked at."""
-    episode, trigger_, now = beginning("t", "s"), rule(**terms), MONDAY
+    episode, trigger_, now = beginning("t", "s"), rule(severity="warning", **terms), MONDAY
     last: Observation = CLEAR
     for i, observation in enumerate(seen):
         now, last = MONDAY + timedelta(hours=i), observation
+        if i == len(seen) // 2:
+            trigger_ = trigger_.model_copy(update={"severity": "critical"})
         episode = step(episode, last, now, trigger_).episode
     settled: Episode = step(episode, last, now, trigger_).episode
     assert settled == episode
