@@ -5,6 +5,7 @@ import sys
 import typer
 
 from headroom import keys, load, migrate, plan, topics
+from headroom.asyncapi import asyncapi
 from headroom.demo.command import demo
 from headroom.door import Refused
 from headroom.up import up
@@ -20,6 +21,7 @@ app = typer.Typer(
 app.command("up")(up)
 app.command("demo")(demo)
 app.command("migrate")(migrate.migrate)
+app.command("asyncapi")(asyncapi)
 app.add_typer(plan.app, name="plan")
 app.add_typer(load.app, name="load")
 app.add_typer(topics.app, name="topics")

@@ -8,6 +8,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from shared.schemas import (
+    cell,
+    dead_letter,
+    deal,
+    decision,
+    episode,
+    frame,
+    position,
+    published_plan,
+    recalibration,
+    report,
+    signal,
+)
+
 DAY = timedelta(days=1)
 
 
@@ -16,7 +30,8 @@ class Topic:
     """What a topic is called, how it is cut and how long it is kept.
 
     ``keep`` is the retention of a topic that is deleted by age; a compacted topic keeps the last record of each key.
-    ``key`` and ``doc`` are for people: they go into the generated AsyncAPI document.
+    ``key`` and ``doc`` are for people: they go into the generated AsyncAPI document. ``events`` are the types on it; a
+    topic without any carries what others sent, as they sent it.
     """
 
     name: str
@@ -25,6 +40,7 @@ class Topic:
     cleanup: Literal["compact", "delete"]
     keep: timedelta | None = None
     sharded: bool = False
+    events: tuple[str, ...] = ()
 
     def partitions(self, shards: int) -> int:
         """How many partitions the topic has in a system of ``shards`` shards."""
@@ -50,20 +66,44 @@ INBOX = Topic(
     7 * DAY,
     sharded=True,
 )
-DEALS = Topic("deals.v1", "deal id", "the whole deal as last known", "compact", sharded=True)
+DEALS = Topic("deals.v1", "deal id", "the whole deal as last known", "compact", sharded=True, events=(deal.TYPE,))
 REPORTS = Topic(
-    "reports.v1", "pool or deal, week, kind, source object", "who reported what capacity, and when", "compact"
+    "reports.v1",
+    "pool or deal, week, kind, source object",
+    "who reported what capacity, and when",
+    "compact",
+    events=(report.TYPE,),
 )
-SIGNALS = Topic("signals.v1", "source event id", "observed operations", "delete", 90 * DAY)
-PLANS = Topic("plans.v1", "id@version", "published plans, whole", "compact")
+SIGNALS = Topic("signals.v1", "source event id", "observed operations", "delete", 90 * DAY, events=(signal.TYPE,))
+PLANS = Topic("plans.v1", "id@version", "published plans, whole", "compact", events=(published_plan.TYPE,))
 CELLS = Topic(
-    "cells.v1", "deals partition, cell or mark", "absolute sums of one cell in one deals partition", "compact"
+    "cells.v1",
+    "deals partition, cell or mark",
+    "absolute sums of one cell in one deals partition",
+    "compact",
+    events=(cell.TYPE, cell.MARK_TYPE),
 )
-FRAMES = Topic("frames.v1", "none", "one projection: all that triggers see, in order", "delete", 90 * DAY)
-POSITIONS = Topic("positions.v1", "pool, week", "the live capacity table", "compact")
-EPISODES = Topic("episodes.v1", "trigger, scope", "state of each episode and the frame it is applied to", "compact")
-RECALIBRATIONS = Topic("recalibrations.v1", "recalibration id", "what an episode asks of whom by when", "compact")
-DECISIONS = Topic("decisions.v1", "recalibration id", "what the owners answered", "delete", 730 * DAY)
+FRAMES = Topic(
+    "frames.v1", "none", "one projection: all that triggers see, in order", "delete", 90 * DAY, events=(frame.TYPE,)
+)
+POSITIONS = Topic("positions.v1", "pool, week", "the live capacity table", "compact", events=(position.TYPE,))
+EPISODES = Topic(
+    "episodes.v1",
+    "trigger, scope",
+    "state of each episode and the frame it is applied to",
+    "compact",
+    events=(episode.TYPE, episode.EVALUATED_TYPE),
+)
+RECALIBRATIONS = Topic(
+    "recalibrations.v1",
+    "recalibration id",
+    "what an episode asks of whom by when",
+    "compact",
+    events=(recalibration.TYPE,),
+)
+DECISIONS = Topic(
+    "decisions.v1", "recalibration id", "what the owners answered", "delete", 730 * DAY, events=(decision.TYPE,)
+)
 HISTORY = Topic(
     "history.v1",
     "as in its own topic",
@@ -71,8 +111,16 @@ HISTORY = Topic(
     "delete",
     730 * DAY,
     sharded=True,
+    events=(deal.TYPE, report.TYPE, published_plan.TYPE),
 )
-DEAD_LETTERS = Topic("dead-letters.v1", "as the origin", "what could not be used, and why", "delete", 30 * DAY)
+DEAD_LETTERS = Topic(
+    "dead-letters.v1",
+    "as the origin",
+    "what could not be used, and why",
+    "delete",
+    30 * DAY,
+    events=(dead_letter.TYPE,),
+)
 
 ALL = (
     INBOX,
