@@ -30,6 +30,7 @@ from headroom.local.ports import free_ports
 from headroom.local.postgres import EmbeddedPostgres
 from headroom.local.processes import ProcessStatus, Program, Supervisor
 from shared.access import hash_key, new_key
+from shared.clock import HeldClock
 from shared.db import upgrade
 from shared.errors import ConfigurationError, NotReady
 from shared.settings import ClockSettings, Settings
@@ -37,6 +38,7 @@ from shared.settings import ClockSettings, Settings
 ROOT = Path(headroom.__file__).parent.parent
 DATABASE = "headroom"
 KEY_FILE = "bootstrap-key"
+CLOCK_FILE = "clock-started"
 
 PROGRAMS: dict[str, tuple[str, ...]] = {
     "door": ("services.ingest", "door"),
@@ -54,8 +56,8 @@ class LocalSystem:
     """Headroom on this machine; as a context manager (``with``, ``async with``) started on entry, stopped on exit.
 
     ``data`` is the folder to keep everything in; without it all is temporary. ``environment`` is put over this
-    process's own: name a broker or a database there to use them. ``clock`` makes the system live at another time.
-    ``report`` is told each step of the start.
+    process's own: name a broker or a database there to use them. ``clock`` makes the system live at another time,
+    which stands still until everything is ready. ``report`` is told each step of the start.
     """
 
     def __init__(
@@ -140,6 +142,7 @@ class LocalSystem:
             self._report("Starting the services")
             self._start_processes()
             self.wait_ready(timeout)
+            self._start_clock()
             self._report("Ready")
         except BaseException:
             self._stack.close()  # the folder stays for its logs, which the error may name
@@ -241,7 +244,9 @@ class LocalSystem:
         self.environment["HEADROOM_BOOTSTRAP_KEY_HASH"] = hash_key(self.api_key)
 
     def _start_processes(self) -> None:
-        self.environment |= _clock_environment(self._clock)
+        start_file = self.data / CLOCK_FILE
+        start_file.unlink(missing_ok=True)
+        self.environment |= _clock_environment(self._clock, start_file)
         ports = free_ports(len(self._names), prefer=self._first_port)
         programs = [
             Program(
@@ -263,6 +268,11 @@ class LocalSystem:
         self._supervisor = supervisor
         supervisor.start()
 
+    def _start_clock(self) -> None:
+        """Let a virtual time that stood still during the start pass from now on."""
+        if self._clock.as_of is not None and self._clock.started is None:
+            HeldClock(self._clock.as_of, self._clock.speed, self.data / CLOCK_FILE).start(datetime.now(UTC))
+
     def _running(self) -> Supervisor:
         if self._supervisor is None:
             raise NotReady("the system has not been started")
@@ -281,15 +291,16 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     return Given()
 
 
-def _clock_environment(clock: ClockSettings) -> dict[str, str]:
-    """A virtual clock that was not started yet starts now, for every process alike."""
+def _clock_environment(clock: ClockSettings, start_file: Path) -> dict[str, str]:
+    """The variables that give a process this clock; a virtual one that has not been started waits for the file."""
     if clock.as_of is None:
         return {}
-    return {
-        "HEADROOM_CLOCK__AS_OF": clock.as_of.isoformat(),
-        "HEADROOM_CLOCK__SPEED": str(clock.speed),
-        "HEADROOM_CLOCK__STARTED": (clock.started or datetime.now(UTC)).isoformat(),
-    }
+    environment = {"HEADROOM_CLOCK__AS_OF": clock.as_of.isoformat(), "HEADROOM_CLOCK__SPEED": str(clock.speed)}
+    if clock.started is not None:
+        environment["HEADROOM_CLOCK__STARTED"] = clock.started.isoformat()
+    else:
+        environment["HEADROOM_CLOCK__START_FILE"] = str(start_file)
+    return environment
 
 
 async def _administer(url: str, statement: str) -> None:
