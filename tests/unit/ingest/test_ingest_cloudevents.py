@@ -47,9 +47,9 @@ def test_a_deal_says_only_what_is_in_its_data() -> None:
 
 def test_every_field_of_a_deal_can_be_said() -> None:
     data = {
-        "deleted": False, "name": "Acme", "stage": "open", "close": "2026-06-30", "engaged": "2026-01-31", "amount": 1.5,
-        "currency": "EUR", "rate": 1.1, "rate_date": "2026-03-31", "segment": "smb", "type": "renewal", "custom": True,
-        "probability": 0.5, "owner": "o", "account": "a", "scale": {"seats": 10},
+        "deleted": False, "name": "Acme", "stage": "open", "close": "2026-06-30", "engaged": "2026-01-31",
+        "amount": 1.5, "currency": "EUR", "rate": 1.1, "rate_date": "2026-03-31", "segment": "smb",
+        "type": "renewal", "custom": True, "probability": 0.5, "owner": "o", "account": "a", "scale": {"seats": 10},
         "lines": [{"product": "tier", "quantity": 2, "amount": 1, "list_amount": 2, "arr": 1, "segment": "mid",
                    "custom": True, "type": "new", "probability": 1}],
     }  # fmt: skip
