@@ -4,19 +4,29 @@ Order of effects: everything a flush returns is one transaction. Fold's ends wit
 flush; project's frame and the positions it changed go out together.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from time import perf_counter
 
 import msgspec
 
 from services.capacity import metrics
 from services.capacity.domain import contribution
-from services.capacity.domain.cells import Book, CellState
+from services.capacity.domain.cells import Cells, CellState
+from services.capacity.domain.projector import PlanInForce, Projector
 from shared.schemas import cell as cells
+from shared.schemas import decision, frame, position, report
 from shared.schemas.envelope import headers
+from shared.schemas.plan import Plan
+from shared.schemas.published_plan import decode as decode_plan
 from shared.streams.dead_letters import BrokenLimit, dead_letter
 from shared.streams.shards import Batch, Outgoing, Record
-from shared.topics import CELLS, DEALS, Topic
+from shared.topics import CELLS, DEALS, DECISIONS, FRAMES, POSITIONS, REPORTS, Topic
+
+_decode_key = msgspec.json.Decoder(tuple[int, cells.CellKey | str]).decode
+"""The key of a cell or a mark: deals partition, then the cell's key or a word."""
+
+PROJECT = "headroom/project"
 
 
 class FoldShard:
@@ -24,7 +34,7 @@ class FoldShard:
 
     def __init__(self, partition: int) -> None:
         self._partition = partition
-        self._book = Book()
+        self._book = Cells()
         self._generation: int | None = None
         self._everything = False
         self._upto = 0
@@ -102,3 +112,119 @@ class FoldShard:
         self._limit.broken(batch, record, detail)
         if not batch.restoring:
             self._letters.append(dead_letter(batch, record, reason, detail))
+
+
+class Plans:
+    """The plan in force: the record of ``plans.v1`` that was written last."""
+
+    def __init__(self) -> None:
+        self.in_force: PlanInForce | None = None
+
+    def add(self, record: Record) -> None:
+        """Take in one record of ``plans.v1``."""
+        if record.value is not None:
+            published = decode_plan(record.value)
+            self.in_force = PlanInForce(published.name, Plan.model_validate_json(bytes(published.plan)))
+
+
+class ProjectShard:
+    """The one shard of the role ``project``: cells, reports and decisions in, frames and positions out.
+
+    Its own ``positions.v1`` is read when it starts, to know which rows no longer stand for anything.
+    """
+
+    def __init__(self, plan_in_force: Callable[[], PlanInForce | None]) -> None:
+        self._plan_in_force = plan_in_force
+        self._projector = Projector()
+        self._restored = False
+        self._written: set[bytes] = set()
+        self._letters: list[Outgoing] = []
+        self._limit = BrokenLimit()
+        self._frames = 0
+
+    def apply(self, batch: Batch) -> None:
+        """Take records in, one topic as the other; of positions only the keys, and only while restoring."""
+        if batch.topic == POSITIONS:
+            if not self._restored:
+                self._take_over(batch.records)
+            return
+        take = {CELLS: self._cell, REPORTS: self._report, DECISIONS: self._decision}[batch.topic]
+        for record in batch.records:
+            try:
+                take(record)
+            except (msgspec.MsgspecError, ValueError, TypeError) as error:
+                self._limit.broken(batch, record, str(error))
+                if not batch.restoring:
+                    self._letters.append(dead_letter(batch, record, f"broken-{batch.topic.name}", str(error)))
+        self._limit.used(len(batch.records))
+
+    def restored(self, ends: Mapping[Topic, int]) -> None:
+        """The next frame is a complete one."""
+        self._restored = True
+
+    def flush(self, now: datetime) -> Sequence[Outgoing]:
+        """The next frame and the positions that changed in it; without a plan, or when nothing changed, nothing."""
+        if not self._restored:
+            return []
+        started = perf_counter()
+        made = self._projector.project(now, self._plan_in_force())
+        outgoing, self._letters = self._letters, []
+        if made is None:
+            return outgoing
+        metrics.PROJECTION_SECONDS.observe(perf_counter() - started)
+        outgoing += self._positions(made)
+        self._measure(made)
+        self._frames += 1
+        envelope = headers(frame.TYPE, f"{made.now.isoformat()}/{self._frames}", PROJECT, made.now)
+        outgoing.append(Outgoing(FRAMES, 0, None, frame.encode(made), envelope))
+        return outgoing
+
+    def _positions(self, made: frame.Frame) -> list[Outgoing]:
+        outgoing = []
+        for row in made.positions:
+            key = position.record_key(row.pool, row.week)
+            value = position.encode(position.PositionRecord(as_of=made.now, plan=made.plan, position=row))
+            envelope = headers(position.TYPE, f"{made.now.isoformat()}/{row.pool}/{row.week}", PROJECT, made.now)
+            outgoing.append(Outgoing(POSITIONS, 0, key, value, envelope))
+            self._written.add(key)
+        if made.complete:
+            gone = self._written - {position.record_key(row.pool, row.week) for row in made.positions}
+            outgoing += [Outgoing(POSITIONS, 0, key, None) for key in sorted(gone)]
+            self._written -= gone
+        return outgoing
+
+    def _take_over(self, records: Sequence[Record]) -> None:
+        for record in records:
+            if record.key is not None:
+                (self._written.discard if record.value is None else self._written.add)(record.key)
+
+    def _cell(self, record: Record) -> None:
+        partition, key = _decode_key(record.key or b"")
+        if record.value is None:
+            if isinstance(key, cells.CellKey):
+                self._projector.book.drop(partition, key)
+        elif isinstance(key, cells.CellKey):
+            self._projector.book.stage(cells.decode_cell(record.value))
+        else:
+            self._projector.cells_changed(self._projector.book.apply(cells.decode_mark(record.value)))
+
+    def _report(self, record: Record) -> None:
+        key, reports = record.key or b"", self._projector.reports
+        if record.value is None:
+            self._projector.reported(reports.drop(key))
+        else:
+            self._projector.reported(reports.put(key, report.decode(record.value)))
+
+    def _decision(self, record: Record) -> None:
+        if record.value is not None and self._projector.decisions.put(decision.decode(record.value)):
+            self._projector.decided()
+
+    def _measure(self, made: frame.Frame) -> None:
+        metrics.FRAMES.labels("complete" if made.complete else "changes").inc()
+        metrics.POSITIONS_CHANGED.inc(len(made.positions))
+        metrics.BOOK_CELLS.set(len(self._projector.book))
+        metrics.BOOK_TIME.set(made.book_time / 1000)
+        metrics.AS_OF.set(made.now.timestamp())
+        for pool, age in made.report_ages.items():
+            if age is not None:
+                metrics.REPORT_AGE.labels(pool).set(age)

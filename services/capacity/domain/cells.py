@@ -47,7 +47,7 @@ class CellState(NamedTuple):
     members: list[Member]
 
 
-class Book:
+class Cells:
     """The deals of one partition, summed by cell. Each cell has a slot, given out in the order of appearance."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.capacity.domain import contribution
-from services.capacity.domain.cells import Book, CellState
+from services.capacity.domain.cells import Cells, CellState
 from shared.schemas.deal import Line, encode
 from tests.unit.capacity import oracle
 from tests.unit.capacity.deals import DEALS, deal
@@ -15,7 +15,7 @@ from tests.unit.capacity.deals import DEALS, deal
 EVENTS = st.lists(st.one_of(DEALS, st.sampled_from([f"crm/{n}" for n in range(6)])), max_size=40)
 
 
-def put(book: Book, deal_id: str, raw: bytes | None) -> None:
+def put(book: Cells, deal_id: str, raw: bytes | None) -> None:
     book.put(deal_id, contribution.decode(raw) if raw is not None else None)
 
 
@@ -38,7 +38,7 @@ def assert_equals(states: dict[tuple, CellState], expected: dict[tuple, dict]) -
 @settings(max_examples=200, deadline=None)
 @given(events=EVENTS, looks=st.sets(st.integers(0, 40)))
 def test_sums_equal_a_recompute_whatever_came_before_and_whenever_one_looks(events, looks):
-    book, last, seen = Book(), {}, {}
+    book, last, seen = Cells(), {}, {}
     for number, event in enumerate(events):
         deal_id, raw = (event, None) if isinstance(event, str) else (event.id, encode(event))
         last[deal_id] = raw
@@ -56,7 +56,7 @@ def test_sums_equal_a_recompute_whatever_came_before_and_whenever_one_looks(even
 @given(events=st.lists(DEALS, max_size=20), order=st.randoms())
 def test_order_duplicates_and_replays_of_the_last_records_change_nothing(events, order):
     last = {event.id: encode(event) for event in events}
-    straight, shuffled = Book(), Book()
+    straight, shuffled = Cells(), Cells()
     for deal_id, raw in last.items():
         put(straight, deal_id, raw)
     again = [*last.items(), *last.items()]
@@ -70,7 +70,7 @@ def test_order_duplicates_and_replays_of_the_last_records_change_nothing(events,
 
 @given(before=DEALS, after=DEALS)
 def test_a_deal_that_moves_changes_only_its_own_cells(before, after):
-    book = Book()
+    book = Cells()
     for number in range(20, 30):
         put(book, f"crm/{number}", deal(number, Line("basic", quantity=1.0), Line("enterprise", quantity=2.0)))
     put(book, "crm/0", encode(before))
@@ -81,7 +81,7 @@ def test_a_deal_that_moves_changes_only_its_own_cells(before, after):
 
 
 def test_the_same_said_again_changes_no_cell():
-    book = Book()
+    book = Cells()
     put(book, "crm/1", deal(1, Line("basic", amount=5.0), name="A"))
     list(book.changed())
     put(book, "crm/1", deal(1, Line("basic", amount=5.0), name="B"))
@@ -89,7 +89,7 @@ def test_the_same_said_again_changes_no_cell():
 
 
 def test_a_typing_error_taken_back_leaves_the_small_sums_as_they_were():
-    book, last = Book(), {}
+    book, last = Cells(), {}
     for number in range(20):
         last[f"crm/{number}"] = deal(number, Line("basic", quantity=1.0, probability=0.001 * (number + 1)))
         put(book, f"crm/{number}", last[f"crm/{number}"])
@@ -100,7 +100,7 @@ def test_a_typing_error_taken_back_leaves_the_small_sums_as_they_were():
 
 
 def test_ten_thousand_changes_leave_no_drift():
-    book, last = Book(), {}
+    book, last = Cells(), {}
     for round_ in range(200):
         for number in range(50):
             quantity = 1.0 + ((number * 7919 + round_ * 104729) % 9973) / 37.0
@@ -112,7 +112,7 @@ def test_ten_thousand_changes_leave_no_drift():
 
 
 def test_the_next_largest_member_comes_back_when_a_larger_one_leaves():
-    book, last = Book(), {}
+    book, last = Cells(), {}
     for number in range(100):
         last[f"crm/{number}"] = deal(number, Line("basic", quantity=float(number)))
         put(book, f"crm/{number}", last[f"crm/{number}"])
@@ -139,7 +139,7 @@ def test_the_next_largest_member_comes_back_when_a_larger_one_leaves():
     ],
 )
 def test_what_a_line_is_in_units_and_money(line, more, basis, q, net):
-    book = Book()
+    book = Cells()
     put(book, "crm/1", deal(1, line, **more))
     (state,) = book.live()
     (member,) = state.members
@@ -147,7 +147,7 @@ def test_what_a_line_is_in_units_and_money(line, more, basis, q, net):
 
 
 def test_a_deal_without_lines_counts_as_one_of_no_product():
-    book = Book()
+    book = Cells()
     put(book, "crm/1", deal(1, amount=7.0))
     (state,) = book.live()
     assert (state.key.product, state.stage.net) == ("", 7.0)
@@ -156,14 +156,14 @@ def test_a_deal_without_lines_counts_as_one_of_no_product():
 @pytest.mark.parametrize("close", ["0001-01-01", "9999-12-31", "1969-12-31", "2026-02-30", "soon"])
 def test_a_close_date_nobody_can_mean_counts_as_none(close):
     raw = deal(1, Line("basic", quantity=1.0)).replace(b"2026-04-01", close.encode())
-    book = Book()
+    book = Cells()
     put(book, "crm/1", raw)
     (state,) = book.live()
     assert (state.key.week, state.key.month, state.members[0].close) == ("", "", "")
 
 
 def test_a_deleted_deal_contributes_nothing():
-    book = Book()
+    book = Cells()
     put(book, "crm/1", deal(1, Line("basic", quantity=1.0)))
     list(book.changed())
     put(book, "crm/1", deal(1, Line("basic", quantity=1.0), deleted=True))

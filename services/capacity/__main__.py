@@ -1,0 +1,47 @@
+"""``python -m services.capacity fold|project|views``: one process of capacity, until SIGTERM or SIGINT."""
+
+import argparse
+import asyncio
+import signal
+from collections.abc import Callable
+from typing import Protocol
+
+from services.capacity.app import FoldProcess, ProjectProcess
+from services.capacity.settings import CapacitySettings
+from services.capacity.views_app import ViewsProcess
+from shared.telemetry import configure_logging, publish_build_info
+
+
+class Process(Protocol):
+    """A process, built and not yet running."""
+
+    async def run(self, stop: asyncio.Event) -> None: ...
+
+
+PROCESSES: dict[str, Callable[[CapacitySettings], Process]] = {
+    "fold": FoldProcess,
+    "project": ProjectProcess,
+    "views": ViewsProcess,
+}
+
+
+async def _run(name: str, settings: CapacitySettings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await PROCESSES[name](settings).run(stop)
+
+
+def main() -> None:
+    """Read the command line and the settings, and run."""
+    parser = argparse.ArgumentParser(prog="python -m services.capacity", description=__doc__)
+    parser.add_argument("process", choices=sorted(PROCESSES))
+    name = parser.parse_args().process
+    settings = CapacitySettings()
+    configure_logging(settings, name)
+    publish_build_info(name)
+    asyncio.run(_run(name, settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Builds the fold and the projection: roles, the plans' reader, and what the processes serve."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+from fastapi import FastAPI
+
+from services.capacity.agents import FoldShard, Plans, ProjectShard
+from services.capacity.domain.projector import PlanInForce
+from services.capacity.settings import CapacitySettings
+from shared.http import create_ops_app, serve
+from shared.streams.app import run
+from shared.streams.health import Health
+from shared.streams.restore import TableReader
+from shared.streams.shards import Role
+from shared.topics import CELLS, DEALS, DECISIONS, PLANS, POSITIONS, REPORTS
+
+
+def create_fold_role(every: float = 0.05) -> Role:
+    """The role ``fold``: one shard for each partition of the deals."""
+    return Role("fold", (DEALS,), (), FoldShard, flush_every=every)
+
+
+def create_project_role(plan_in_force: Callable[[], PlanInForce | None], every: float = 0.1) -> Role:
+    """The role ``project``: one shard over everything a projection needs but the plan."""
+    topics = (CELLS, REPORTS, DECISIONS, POSITIONS)
+    return Role("project", topics, (), lambda _: ProjectShard(plan_in_force), flush_every=every)
+
+
+class FoldProcess:
+    """``fold``, built and not yet running."""
+
+    def __init__(self, settings: CapacitySettings) -> None:
+        self._settings = settings
+        self._health = Health()
+        self.app: FastAPI = create_ops_app("Headroom fold", self._not_ready)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Fold until ``stop`` is set."""
+        role = create_fold_role(self._settings.capacity.fold_every)
+        clock = self._settings.clock.clock()
+        work = run(role, kafka=self._settings.kafka, health=self._health, clock=clock)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(serve(self.app, self._settings.http, stop))
+            worker = tasks.create_task(work)
+            await stop.wait()
+            worker.cancel()
+
+    def _not_ready(self) -> Iterator[str]:
+        if not self._health.assigned:
+            yield "no partitions are assigned yet"
+        elif not self._health.ready:
+            yield "the deals are not read yet"
+
+
+class ProjectProcess:
+    """``project``, built and not yet running."""
+
+    def __init__(self, settings: CapacitySettings) -> None:
+        self._settings = settings
+        self._health = Health()
+        self._plans = Plans()
+        self._plans_read = False
+        self.app: FastAPI = create_ops_app("Headroom projection", self._not_ready)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Read the plans, then project until ``stop`` is set."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(serve(self.app, self._settings.http, stop))
+            worker = tasks.create_task(self._project())
+            await stop.wait()
+            worker.cancel()
+
+    async def _project(self) -> None:
+        reader = TableReader(self._settings.kafka, PLANS, self._plans.add)
+        await reader.start()
+        try:
+            await reader.caught_up()
+            self._plans_read = True
+            role = create_project_role(lambda: self._plans.in_force, self._settings.capacity.project_every)
+            await run(role, kafka=self._settings.kafka, health=self._health, clock=self._settings.clock.clock())
+        finally:
+            await reader.stop()
+
+    def _not_ready(self) -> Iterator[str]:
+        if not self._plans_read:
+            yield "the plans are not read yet"
+        elif not self._health.assigned:
+            yield "no partitions are assigned yet"
+        elif not self._health.ready:
+            yield "the cells are not read yet"

@@ -1,0 +1,101 @@
+"""What owners said about capacity: reports, and decisions that count until a report confirms them or time is over."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime
+
+from shared.schemas.decision import Decision, Effect
+from shared.schemas.report import Report
+
+
+class Reports:
+    """The reports that count, by pool. Of one key the newest stamp wins; what is withdrawn does not count."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[bytes, Report] = {}
+        self._on_pool: dict[str, dict[bytes, Report]] = defaultdict(dict)
+        self._newest: dict[str, int] = {}
+
+    def put(self, key: bytes, report: Report) -> str | None:
+        """Take a report in; answers the pool it is about when it counts there."""
+        before = self._by_key.get(key)
+        if before is not None and before.stamp > report.stamp:
+            return None
+        self._by_key[key] = report
+        if report.pool is not None:
+            self._on_pool[report.pool][key] = report
+            self._newest[report.pool] = max(self._newest.get(report.pool, 0), report.stamp.time)
+        return report.pool
+
+    def drop(self, key: bytes) -> str | None:
+        """The record was deleted from the log; answers the pool it was about."""
+        report = self._by_key.pop(key, None)
+        if report is None or report.pool is None:
+            return None
+        self._on_pool[report.pool].pop(key, None)
+        return report.pool
+
+    def of(self, pool: str, kind: str) -> list[Report]:
+        """The reports of one kind about a pool that say a number, oldest first."""
+        found = [
+            report
+            for report in self._on_pool.get(pool, {}).values()
+            if report.kind == kind and not report.withdrawn and report.amount is not None
+        ]
+        return sorted(found, key=lambda report: (report.stamp, report.source, report.object))
+
+    def confirmed(self) -> frozenset[str]:
+        """The recalibrations whose decided effect somebody has reported as there."""
+        return frozenset(r.confirms for r in self._by_key.values() if r.confirms and not r.withdrawn)
+
+    def age(self, pool: str, now: datetime) -> float | None:
+        """Seconds since the pool's last report; None when there never was one."""
+        newest = self._newest.get(pool)
+        return None if newest is None else max(now.timestamp() - newest / 1000, 0.0)
+
+
+class Decisions:
+    """The decided effects. A later decision on the same recalibration replaces the earlier one's."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+        self._decided: dict[str, Decision] = {}
+
+    def put(self, decision: Decision) -> bool:
+        """Take a decision in; answers whether it may change capacity. One already seen changes nothing."""
+        if decision.id in self._seen:
+            return False
+        self._seen.add(decision.id)
+        if decision.kind not in ("decided", "overridden"):
+            return False
+        before = self._decided.get(decision.recalibration)
+        if before is not None and before.at > decision.at:
+            return False
+        self._decided[decision.recalibration] = decision
+        return True
+
+    def amounts(self, now: datetime, confirmed: frozenset[str]) -> dict[str, dict[str, float]]:
+        """Decided capacity by pool and week. Once confirmed it is in the report that confirmed it."""
+        found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+        for recalibration, effect in self._effects():
+            if not effect.deals and recalibration not in confirmed and not _over(effect, now):
+                for week in effect.weeks:
+                    found[effect.pool][week] += effect.amount
+        return found
+
+    def withheld(self, now: datetime, confirmed: frozenset[str]) -> dict[str, frozenset[str]]:
+        """The deals that by decision ask nothing of a pool. What is confirmed stays so."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for recalibration, effect in self._effects():
+            if effect.deals and (recalibration in confirmed or not _over(effect, now)):
+                found[effect.pool].update(effect.deals)
+        return {pool: frozenset(deals) for pool, deals in found.items()}
+
+    def _effects(self) -> Iterator[tuple[str, Effect]]:
+        for recalibration in sorted(self._decided):
+            for effect in self._decided[recalibration].effects:
+                yield recalibration, effect
+
+
+def _over(effect: Effect, now: datetime) -> bool:
+    return effect.confirm_by is not None and now > effect.confirm_by

@@ -1,0 +1,209 @@
+"""The projection: the book, the plan in force, reports and decisions, as positions and work items at a moment.
+
+A projection computes what changed since the last one and gives the figures a projection from nothing would give. It is
+made anew when the plan changes or the plan's local day does, for then every deal's timing may.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from services.capacity.domain.attribution import Askers
+from services.capacity.domain.axis import Axis, axis_of
+from services.capacity.domain.book import Book
+from services.capacity.domain.capacity import PoolCapacity, capacity_of
+from services.capacity.domain.demand import Demand
+from services.capacity.domain.effects import Decisions, Reports
+from services.capacity.domain.listing import Listing
+from services.capacity.domain.positions import PoolState, positions_of
+from services.capacity.domain.rounding import figure
+from services.capacity.domain.work import finish_all, items_on, left_by, slip_of
+from shared.schemas.cell import CellKey
+from shared.schemas.frame import Frame, ListedDeal
+from shared.schemas.plan import Plan
+from shared.schemas.position import Position, WorkState
+
+Floats = npt.NDArray[np.float64]
+
+HEARTBEAT: Final = timedelta(hours=1)
+"""A frame at least this often, so that durations, deadlines and report ages go on for its readers."""
+
+
+@dataclass(frozen=True)
+class PlanInForce:
+    """A plan and its name, ``id@version``."""
+
+    name: str
+    plan: Plan
+
+
+@dataclass
+class _Sent:
+    """What readers of frames know, so that only changes are told."""
+
+    positions: dict[tuple[str, str], Position] = field(default_factory=dict)
+    work: dict[str, WorkState] = field(default_factory=dict)
+    listed: list[ListedDeal] = field(default_factory=list)
+
+
+class Projector:
+    """Takes in what happened and answers with frames."""
+
+    def __init__(self) -> None:
+        self.book = Book()
+        self.reports = Reports()
+        self.decisions = Decisions()
+        self._cells: set[CellKey] = set()
+        self._said: set[str] = set()
+        self._dirty = False
+        self._plan = ""
+        self._axis: Axis | None = None
+        self._now: datetime | None = None
+        self._week = ""
+        self._demand: Demand
+        self._listing: Listing
+        self._capacities: dict[str, PoolCapacity] = {}
+        self._decided: dict[str, dict[str, float]] = {}
+        self._sent = _Sent()
+
+    def cells_changed(self, keys: Iterable[CellKey]) -> None:
+        """These cells of the book sum to something else than at the last projection."""
+        self._cells.update(keys)
+        self._dirty |= bool(self._cells)
+
+    def reported(self, pool: str | None) -> None:
+        """A report came in, or went; it is about ``pool``."""
+        self._dirty = True
+        if pool is not None:
+            self._said.add(pool)
+
+    def decided(self) -> None:
+        """A decision came in."""
+        self._dirty = True
+
+    @property
+    def positions(self) -> dict[tuple[str, str], Position]:
+        """All positions of the last projection, by pool and week."""
+        return self._sent.positions
+
+    def project(self, now: datetime, in_force: PlanInForce | None) -> Frame | None:
+        """The frame to publish: complete for a new plan or week, else what changed; None when nothing did."""
+        if in_force is None:
+            return None
+        plan, axis = in_force.plan, axis_of(in_force.plan, now)
+        week = axis.weeks[axis.now]
+        complete = in_force.name != self._plan or week != self._week
+        beat = self._now is None or now - self._now >= HEARTBEAT
+        if not (complete or self._dirty or beat):
+            return None
+        changed_pools = self._take_in(in_force, axis, now)
+        if complete:
+            self._sent, changed_pools = _Sent(), set(plan.pools)
+        frame = self._frame(now, in_force, axis, changed_pools, complete)
+        self._dirty = False
+        told = frame.positions or frame.work or frame.listed is not None
+        if not (complete or beat or told):
+            return None
+        self._now, self._week = now, week
+        return frame
+
+    def _take_in(self, in_force: PlanInForce, axis: Axis, now: datetime) -> set[str]:
+        """Bring demand and capacity up to date; answers the pools where something changed."""
+        plan = in_force.plan
+        if in_force.name != self._plan or axis != self._axis:
+            self._plan, self._axis = in_force.name, axis
+            self._demand, self._listing = Demand(plan, axis), Listing(plan, axis.today)
+            self._capacities = {}
+            self._cells = set(self.book)
+        for key in self._cells:
+            cell = self.book.cell(key)
+            self._demand.put(key, cell)
+            self._listing.put(key, cell)
+        self._cells = set()
+        confirmed = self.reports.confirmed()
+        self._demand.withhold(self.decisions.withheld(now, confirmed))
+        return self._demand.refresh() | self._take_in_capacity(plan, axis, self.decisions.amounts(now, confirmed))
+
+    def _take_in_capacity(self, plan: Plan, axis: Axis, decided: dict[str, dict[str, float]]) -> set[str]:
+        changed: set[str] = set()
+        for name, pool in plan.pools.items():
+            before, amounts = self._capacities.get(name), decided.get(name, {})
+            if before is None or name in self._said or amounts != self._decided.get(name, {}):
+                capacity = self._capacities[name] = capacity_of(name, pool, axis, self.reports, amounts)
+                if before is None or not capacity.same_as(before):
+                    changed.add(name)
+        self._said, self._decided = set(), decided
+        return changed
+
+    def _frame(self, now: datetime, in_force: PlanInForce, axis: Axis, pools: set[str], complete: bool) -> Frame:
+        plan, sent = in_force.plan, self._sent
+        positions: list[Position] = []
+        work: list[WorkState] = []
+        for name in plan.pools:
+            if name in pools:
+                rows, items = self._pool(name, plan, axis)
+                positions += [row for row in rows if sent.positions.get((row.pool, row.week)) != row]
+                work += [item for item in items if sent.work.get(item.work) != item]
+        sent.positions.update({(row.pool, row.week): row for row in positions})
+        sent.work.update({item.work: item for item in work})
+        listed = self._listing.deals()
+        new_list = complete or listed != sent.listed
+        sent.listed = listed
+        marks = self.book.marks
+        return Frame(
+            now=now,
+            week=axis.weeks[axis.now],
+            plan=in_force.name,
+            complete=complete,
+            upto={partition: marks[partition].upto for partition in sorted(marks)},
+            positions=positions,
+            work=work,
+            report_ages={name: self.reports.age(name, now) for name in plan.pools},
+            listed=listed if new_list else None,
+            book_time=max((mark.time for mark in marks.values()), default=0),
+        )
+
+    def _pool(self, name: str, plan: Plan, axis: Axis) -> tuple[list[Position], list[WorkState]]:
+        pool, capacity = plan.pools[name], self._capacities[name]
+        cumulative = self._demand.is_cumulative(name)
+        base = np.full(axis.count, pool.base_load)
+        if cumulative:
+            base = np.cumsum(np.where(np.arange(axis.count) >= axis.start, base, 0.0))
+        # Work that comes before deals is one more load that no deal explains.
+        first, taken = finish_all(items_on(plan, name, "before-deals"), axis, capacity.counts - base)
+        state = PoolState(
+            name=name,
+            unit=pool.unit,
+            cumulative=cumulative,
+            capacity=capacity,
+            base=base + taken,
+            demand=self._demand.on(name),
+            askers=Askers(self._demand.askers(name), axis.count, axis.start if cumulative else None),
+        )
+        left = left_by(state.base + state.of_deals, capacity.counts, capacity.backlog)
+        alone = left_by(state.base, capacity.counts, capacity.backlog)
+        after = items_on(plan, name, "after-deals")
+        then, without = finish_all(after, axis, left)[0], finish_all(after, axis, alone)[0]
+        items = []
+        for item, finish in {**first, **then}.items():
+            work = plan.work[item]
+            last = finish.last if finish.last is not None else axis.count - 1
+            weeks = slice(finish.first, last + 1)
+            top = state.askers.top(weeks, float(state.of_deals[weeks].sum()))[0] if item in then else []
+            items.append(
+                WorkState(
+                    work=item,
+                    pool=name,
+                    effort=figure(work.effort),
+                    due=work.due,
+                    finish=axis.weeks[finish.last] if finish.last is not None else None,
+                    slip_weeks=float(slip_of(work, finish, axis)),
+                    without_deals=float(slip_of(work, without.get(item, finish), axis)),
+                    top=top,
+                )
+            )
+        return positions_of(state, axis), items

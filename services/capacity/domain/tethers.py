@@ -1,0 +1,63 @@
+"""The plan's tethers as kernels: which pools a kind of line asks, and how its effort lies over weeks."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from services.capacity.domain.curves import effort_by_week
+from services.capacity.domain.kernels import Kernel
+from shared.schemas.plan import Plan, Stage
+
+
+class Asking(NamedTuple):
+    """What the lines of a group share: all that decides how their demand falls on pools."""
+
+    product: str
+    custom: bool
+    type: str
+    stage: str
+
+
+class Tethers:
+    """Kernels by what asks, made when first needed."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._kernels: dict[Asking, dict[str, Kernel]] = {}
+        pushes = max((len(stage.pushes) for stage in plan.stages.values()), default=1)
+        efforts = [
+            need.after_weeks + (need.weeks or need.curve.length)
+            for product in plan.products.values()
+            for need in product.needs
+        ]
+        self.longest = max(efforts, default=1) + pushes
+        """No kernel is longer than this many weeks."""
+
+    def of(self, asking: Asking) -> dict[str, Kernel]:
+        """The kernel on each pool that these lines ask; empty when they ask none."""
+        kernels = self._kernels.get(asking)
+        if kernels is None:
+            kernels = self._kernels[asking] = self._make(asking)
+        return kernels
+
+    def _make(self, asking: Asking) -> dict[str, Kernel]:
+        product = self._plan.products.get(asking.product)
+        if product is None:
+            return {}
+        efforts: dict[str, np.ndarray] = {}
+        for need in product.needs:
+            if asking.type not in need.for_:
+                continue
+            effort, other = effort_by_week(need, asking.custom), efforts.get(need.pool)
+            if other is not None:
+                # The needs of a line on one pool come together: it wins them all or none.
+                length = max(len(effort), len(other))
+                effort = np.pad(effort, (0, length - len(effort))) + np.pad(other, (0, length - len(other)))
+            efforts[need.pool] = effort
+        pushes = pushes_of(self._plan.stages.get(asking.stage))
+        return {pool: Kernel(effort, pushes, product.effort_cv) for pool, effort in efforts.items() if effort.any()}
+
+
+def pushes_of(stage: Stage | None) -> tuple[float, ...]:
+    """How late a line of this stage closes; what is won, or in a stage nobody knows, closes on its date."""
+    return tuple(stage.pushes) if stage is not None and stage.class_ == "open" else (1.0,)

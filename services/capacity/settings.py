@@ -1,0 +1,18 @@
+"""What the processes of capacity can be told beyond what every service can."""
+
+from pydantic import BaseModel, Field
+
+from shared.settings import Settings
+
+
+class CapacityPart(BaseModel):
+    """``HEADROOM_CAPACITY__…``."""
+
+    fold_every: float = Field(0.05, gt=0, description="seconds between two flushes of cells")
+    project_every: float = Field(0.1, gt=0, description="seconds between two frames, at least")
+
+
+class CapacitySettings(Settings):
+    """Everything a process of capacity needs."""
+
+    capacity: CapacityPart = CapacityPart()
