@@ -64,6 +64,16 @@ class Hub:
         self._ended = False
         self._position = 0
 
+    @property
+    def position(self) -> int:
+        """The id of the last entry handed out."""
+        return self._position
+
+    @property
+    def clients(self) -> int:
+        """How many listen."""
+        return len(self._clients)
+
     def wake(self) -> None:
         """Something was appended to the feed by this process."""
         self._wake.set()

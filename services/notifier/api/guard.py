@@ -1,6 +1,6 @@
 """What holds for every route: how much may be sent, and what is answered while the database is away."""
 
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,10 +11,6 @@ from shared.problems import Problem
 LARGEST_BODY = 1024 * 1024
 
 
-class TooLarge(Exception):
-    """The body is larger than any request here needs."""
-
-
 class BodyLimit:
     """Refuses bodies over ``LARGEST_BODY``, declared or not, before they are in memory."""
 
@@ -22,31 +18,18 @@ class BodyLimit:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        read, started = 0, False
+        read = 0
 
         async def limited() -> Message:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
             if read > LARGEST_BODY:
-                raise TooLarge
+                # An HTTPException, because that is what a route passes on when it cannot read its body.
+                raise HTTPException(413, f"the body is over {LARGEST_BODY} bytes")
             return message
 
-        async def noticed(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await self._app(scope, limited, noticed)
-        except TooLarge:
-            if started:
-                raise
-            problem = Problem(413, "the body is too large", f"At most {LARGEST_BODY} bytes are read.")
-            await problem.response()(scope, receive, send)
+        await self._app(scope, limited if scope["type"] == "http" else receive, send)
 
 
 def install(app: FastAPI) -> None:

@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.db import create_engine, upgrade
+from tests.integration.notifier.process import System
+from tests.integration.notifier.process import system as make_system
 from tests.integration.notifier.receiver import Receiver
 
 
@@ -30,3 +33,10 @@ async def receiver() -> AsyncIterator[Receiver]:
     """Somebody's webhook receiver, on loopback."""
     async with Receiver() as receiver:
         yield receiver
+
+
+@pytest.fixture
+async def system(kafka: str, topic_prefix: str, database_url: str, tmp_path: Path) -> AsyncIterator[System]:
+    """Topics and a database on which notifier processes can be started; the first of them migrates."""
+    async with make_system(kafka, topic_prefix, database_url, tmp_path) as system:
+        yield system

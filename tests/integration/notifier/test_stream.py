@@ -1,0 +1,174 @@
+"""The event stream over a real connection: live, resumed, and bounded."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import aiohttp
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.notifier.store.feed import Feed, Happening, append, lock_appending
+from services.notifier.store.recalibrations import Recalibrations
+from services.notifier.store.tables import feed
+from services.notifier.stream import Hub
+from tests.integration.notifier.made import arrivals, recalibration
+from tests.integration.notifier.service import Service, serving
+from tests.waiting import eventually
+
+
+@pytest.fixture
+async def service(migrated_url: str) -> AsyncIterator[Service]:
+    async with serving(migrated_url, heartbeat=0.2) as service:
+        yield service
+
+
+class Listener:
+    """An open stream, parsed as a browser would."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._lines = response.content
+
+    async def next(self) -> dict[str, str]:
+        """The next event."""
+        event: dict[str, str] = {}
+        while True:
+            line = (await asyncio.wait_for(self._lines.readline(), 10)).decode()
+            if not line:
+                raise EOFError
+            if line == "\n" and "data" in event:
+                return event
+            name, _, value = line.rstrip("\n").partition(": ")
+            if name in ("id", "event", "data"):
+                event[name] = value
+
+    async def comment(self) -> str:
+        """The next comment."""
+        while True:
+            line = (await asyncio.wait_for(self._lines.readline(), 10)).decode()
+            if line.startswith(": "):
+                return line[2:].strip()
+
+
+@asynccontextmanager
+async def listening(service: Service, last: str | None = None, query: str = "") -> AsyncIterator[Listener]:
+    headers = {} if last is None else {"Last-Event-ID": last}
+    async with service.api.get(f"/v1/stream{query}", headers=headers) as response:
+        assert response.status == 200
+        assert response.content_type == "text/event-stream"
+        listener = Listener(response)
+        assert await listener.comment() == "connected"
+        yield listener
+
+
+async def tell(engine: AsyncEngine, first: int, count: int) -> None:
+    await Recalibrations(engine).take_in(arrivals(*(recalibration(f"r{n}") for n in range(first, first + count))))
+
+
+async def test_what_happens_is_heard_and_silence_is_marked(service: Service, engine: AsyncEngine) -> None:
+    await tell(engine, 0, 1)
+    await eventually(lambda: service.notifier.hub.position == 1)
+    async with listening(service) as listener:
+        assert await listener.comment() == "still here"
+        await tell(engine, 1, 1)
+        event = await listener.next()
+        assert event["event"] == "recalibration.firing"
+        assert json.loads(event["data"])["id"] == "r1"
+        await service.call("POST", "/v1/recalibrations/r1/acknowledge", {"by": "ada"})
+        answer = await listener.next()
+        assert answer["event"] == "decision.acknowledged"
+        assert json.loads(answer["data"])["by"] == "ada"
+        assert int(answer["id"]) > int(event["id"])
+
+
+async def test_a_client_that_comes_back_misses_nothing_and_hears_nothing_twice(
+    service: Service, engine: AsyncEngine
+) -> None:
+    async with listening(service) as listener:
+        await tell(engine, 0, 1)
+        last = (await listener.next())["id"]
+    telling = asyncio.create_task(tell_on(engine))
+    heard: list[str] = []
+    while len(heard) < 120:
+        async with listening(service, last) as listener:
+            for _ in range(40):
+                event = await listener.next()
+                last = event["id"]
+                heard.append(json.loads(event["data"])["id"])
+    await telling
+    assert heard == [f"r{n}" for n in range(1, 121)]
+
+
+async def tell_on(engine: AsyncEngine) -> None:
+    for n in range(1, 121):
+        await tell(engine, n, 1)
+
+
+async def test_the_whole_past_can_be_asked_for(service: Service, engine: AsyncEngine) -> None:
+    await tell(engine, 0, 1200)
+    async with listening(service, query="?since=0") as listener:
+        heard = [json.loads((await listener.next())["data"])["id"] for _ in range(1200)]
+    assert heard == [f"r{n}" for n in range(1200)]
+
+
+async def test_a_place_that_is_no_longer_kept_goes_on_from_what_is(service: Service, engine: AsyncEngine) -> None:
+    await tell(engine, 0, 5)
+    await eventually(lambda: service.notifier.hub.position == 5)
+    async with engine.begin() as connection:
+        await connection.execute(sa.update(feed).values(created=sa.func.now() - timedelta(days=100)))
+    assert await Feed(engine).forget(timedelta(days=90)) == 4
+    async with listening(service, "1") as listener:
+        assert (await listener.next())["id"] == "5"
+        await tell(engine, 5, 1)
+        assert json.loads((await listener.next())["data"])["id"] == "r5"
+
+
+async def test_a_client_that_does_not_keep_up_is_dropped_and_nobody_else(engine: AsyncEngine) -> None:
+    hub = Hub(Feed(engine), poll=0.02, capacity=10)
+    running = asyncio.create_task(hub.run())
+    slow, quick = hub.listen(None, 10.0), hub.listen(None, 10.0)
+    first = [asyncio.create_task(anext(client)) for client in (slow, quick)]
+    await eventually(lambda: hub.clients == 2)
+    await tell(engine, 0, 1)
+    await asyncio.gather(*first)
+    heard = 1
+    for n in range(1, 40):
+        await tell(engine, n, 1)
+        assert await anext(quick) is not None
+        heard += 1
+    assert heard == 40
+    assert hub.clients == 1
+    assert len([entry async for entry in slow]) == 10
+    await quick.aclose()
+    assert hub.clients == 0
+    running.cancel()
+    await asyncio.wait({running})
+
+
+async def test_the_process_ends_although_clients_listen(migrated_url: str) -> None:
+    async with serving(migrated_url) as service:
+        response = await service.api.get("/v1/stream")
+        await response.content.readline()
+    assert await asyncio.wait_for(response.content.read(), 10) is not None
+    response.close()
+
+
+async def test_ids_are_given_in_the_order_of_commits(engine: AsyncEngine) -> None:
+    """A transaction that appended and is not committed yet keeps others from appending; a reader never skips one."""
+    seen: list[int] = []
+
+    async def appending(name: str) -> None:
+        async with engine.begin() as connection:
+            await lock_appending(connection)
+            await append(connection, [Happening(name, "t", "{}")])
+            await connection.execute(sa.select(sa.func.pg_sleep(0.002)))
+
+    async def reading() -> None:
+        while len(seen) < 60:
+            seen.extend(entry.id for entry in await Feed(engine).after(seen[-1] if seen else 0, 100))
+
+    await asyncio.wait_for(asyncio.gather(reading(), *(appending(f"e{n}") for n in range(60))), 30)
+    assert seen == list(range(1, 61))
