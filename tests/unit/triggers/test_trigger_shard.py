@@ -13,11 +13,13 @@ from services.triggers.domain.identity import recalibration_id
 from shared.errors import LogRewound
 from shared.schemas import episode, frame
 from shared.schemas.frame import Frame
+from shared.schemas.week import add_weeks
 from shared.streams.shards import Batch
 from shared.topics import EPISODES, RECALIBRATIONS
 from tests.unit.triggers.scenes import (
     MONDAY,
     POOLS,
+    WEEK,
     Log,
     Written,
     at,
@@ -72,9 +74,9 @@ def story(seed: int, length: int) -> list[Frame]:
                 *positions,
                 complete=complete,
                 plan=name,
-                week=f"2026-W{14 + week:02d}",
+                week=add_weeks(WEEK, week),
                 work=[slipping(chance.choice([0.0, 1.5, 3.0, 5.0]))] if complete or chance.random() < 0.3 else [],
-                gone=[("implementation", f"2026-W{14 + week + 3:02d}")] if chance.random() < 0.05 else [],
+                gone=[("implementation", add_weeks(WEEK, week + 3))] if chance.random() < 0.05 else [],
             )
         )
     return frames

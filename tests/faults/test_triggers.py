@@ -1,0 +1,138 @@
+"""Triggers killed and stalled while frames come in: afterwards the log holds what one undisturbed run makes of them."""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from headroom import topics
+from headroom.local.ports import free_ports
+from shared.schemas import episode, frame, recalibration
+from shared.schemas.frame import Frame
+from shared.settings import KafkaSettings
+from shared.topics import EPISODES, FRAMES, PLANS, RECALIBRATIONS
+from tests.integration.streams import toy
+from tests.unit.triggers.scenes import Log, plans, published, undisturbed
+from tests.unit.triggers.test_trigger_shard import FIRST, KNOWN, SECOND, story
+from tests.waiting import eventually
+
+ROOT = Path(__file__).parents[2]
+KILLS = int(os.environ.get("HEADROOM_FAULT_RUNS", "4"))
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+
+
+class Processes:
+    """Triggers processes of one system; what they log is kept in a folder."""
+
+    def __init__(self, kafka: KafkaSettings, folder: Path) -> None:
+        self._kafka, self._folder = kafka, folder
+        self.started: list[subprocess.Popen[bytes]] = []
+
+    def start(self, instance: str = "") -> subprocess.Popen[bytes]:
+        """One more process; with ``instance`` a lasting member of the group, whose return moves nothing."""
+        environment = os.environ | {
+            "HEADROOM_KAFKA__BOOTSTRAP": self._kafka.bootstrap,
+            "HEADROOM_KAFKA__TOPIC_PREFIX": self._kafka.topic_prefix,
+            "HEADROOM_KAFKA__SESSION_TIMEOUT": "6",
+            "HEADROOM_HTTP__PORT": str(free_ports(1)[0]),
+        }
+        if instance:
+            environment["HEADROOM_KAFKA__INSTANCE_ID"] = instance
+        with (self._folder / f"{len(self.started)}.log").open("wb") as log:
+            command = [sys.executable, "-m", "services.triggers"]
+            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        for process in self.started:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            process.wait()
+
+
+@pytest.fixture
+async def kafka_settings(kafka: str, topic_prefix: str) -> KafkaSettings:
+    made = toy.settings(kafka, topic_prefix, partitions=1)
+    await topics.apply(made)
+    await toy.produce(made, PLANS, [(0, b"p@1", published(FIRST)), (0, b"p@2", published(SECOND, 2))])
+    return made
+
+
+@pytest.fixture
+def processes(kafka_settings: KafkaSettings, tmp_path: Path) -> Iterator[Processes]:
+    made = Processes(kafka_settings, tmp_path)
+    yield made
+    made.end()
+
+
+async def publish(kafka: KafkaSettings, frames: list[Frame], enough: asyncio.Event) -> list[Frame]:
+    """Publish frames one after another until there were enough faults; returns those that were published."""
+    sent = 0
+    while sent < len(frames) and not enough.is_set():
+        part = frames[sent : sent + 2]
+        await toy.produce(kafka, FRAMES, [(0, b"", frame.encode(one)) for one in part])
+        sent += len(part)
+    return frames[:sent]
+
+
+async def number_told(kafka: KafkaSettings) -> int:
+    return len(await toy.read_all(kafka, RECALIBRATIONS))
+
+
+async def settled(kafka: KafkaSettings, expected: Log) -> bool:
+    """The log holds every transition once with the same content, and the same episodes."""
+    made = [recalibration.decode(record.value) for record in await toy.read_all(kafka, RECALIBRATIONS)]
+    assert len(made) == len(expected.told)
+    assert made == expected.told
+    records = await toy.read_all(kafka, EPISODES)
+    rows = [episode.decode(record.value) for record in records if record.key != episode.EVALUATED_KEY]
+    assert {(row.trigger, row.scope): row for row in rows} == expected.rows()
+    return True
+
+
+async def test_kills_while_frames_come_in(kafka_settings: KafkaSettings, processes: Processes) -> None:
+    enough, chance = asyncio.Event(), random.Random(7)
+    publishing = asyncio.create_task(publish(kafka_settings, story(7, 20_000), enough))
+    for _ in range(KILLS):
+        process = processes.start("triggers-1")
+        before = await number_told(kafka_settings)
+
+        async def moved_on(before: int = before) -> bool:
+            return await number_told(kafka_settings) > before + chance.randrange(5)
+
+        await eventually(moved_on, within=60)
+        assert not publishing.done(), "the frames ended before the fault"
+        process.kill()
+        process.wait()
+    enough.set()
+    published_ = await publishing
+    processes.start("triggers-1")
+    expected = undisturbed(published_, KNOWN)
+    await eventually(lambda: settled(kafka_settings, expected), within=120)
+
+
+async def test_a_stalled_owner_is_replaced_and_cannot_write_again(
+    kafka_settings: KafkaSettings, processes: Processes
+) -> None:
+    frames = story(11, 400)
+    first = processes.start()
+    await publish(kafka_settings, frames[:200], asyncio.Event())
+    await eventually(lambda: settled(kafka_settings, undisturbed(frames[:200], plans(FIRST, SECOND))), within=60)
+    first.send_signal(signal.SIGSTOP)
+    processes.start()
+    await publish(kafka_settings, frames[200:], asyncio.Event())
+    expected = undisturbed(frames, KNOWN)
+    await eventually(lambda: settled(kafka_settings, expected), within=90)
+    first.send_signal(signal.SIGCONT)
+    await publish(kafka_settings, story(12, 50), asyncio.Event())
+    longer = undisturbed([*frames, *story(12, 50)], KNOWN)
+    await eventually(lambda: settled(kafka_settings, longer), within=90)
