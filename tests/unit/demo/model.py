@@ -1,4 +1,4 @@
-"""The story through the services' own shards, in one process: what one writes is handed to the next, no broker between."""
+"""The story through the services' own shards, in one process; what one writes is handed to the next directly."""
 
 import itertools
 from collections import defaultdict
