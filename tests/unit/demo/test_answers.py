@@ -98,5 +98,5 @@ def test_effects_are_what_the_api_takes() -> None:
     release = asked("release-slipping", "engineering", "core-release")
     assert effects_of(release, RELEASE, ["crm/E-05"], "2026-W21") == [{"pool": "engineering", "deals": ["crm/E-05"]}]
     (effect,) = effects_of(asked("implementation-overcommitted", "implementation"), IMPLEMENTATION, [], "2026-W21")
-    assert (effect["pool"], effect["amount"], len(effect["weeks"])) == ("implementation", 160, 12)
-    assert (effect["weeks"][0], effect["weeks"][-1]) == ("2026-W23", "2026-W34")
+    assert (effect["pool"], effect["amount"], len(effect["weeks"])) == ("implementation", 240, 8)
+    assert (effect["weeks"][0], effect["weeks"][-1]) == ("2026-W23", "2026-W30")
