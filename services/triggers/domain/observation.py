@@ -113,7 +113,7 @@ def _observe_work(rule: Rule, work: str, table: Table) -> Observation:
         weeks=(state.due,) if holds else (),
         size=state.slip_weeks,
         noise=NOISE_OF_SLIP,
-        why=f"{work} is {state.slip_weeks:g} weeks late",
+        why=f"{work} is {state.slip_weeks:g} week{'' if state.slip_weeks == 1 else 's'} late",
     )
 
 
