@@ -25,6 +25,7 @@ from shared.topics import INBOX
 
 LINGER_MS = 3
 CONNECT_EVERY = 0.5
+TOPIC_WITHIN = 2.0
 OVERHEAD = 64
 TRY_AGAIN = "Send the same again; an event that was taken in already changes nothing"
 
@@ -142,8 +143,9 @@ class Inbox:
             producer = create_producer(self._kafka, linger_ms=LINGER_MS)
             try:
                 await producer.start()
-                await producer.partitions_for(self._topic)
-            except KafkaError as error:
+                async with asyncio.timeout(TOPIC_WITHIN):
+                    await producer.partitions_for(self._topic)
+            except (KafkaError, TimeoutError) as error:
                 self._trouble = f"Kafka cannot be reached or has no {self._topic}: {error!r}"
                 await producer.stop()
                 await asyncio.sleep(CONNECT_EVERY)
