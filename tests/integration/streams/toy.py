@@ -22,6 +22,13 @@ INPUT = Topic("input", "anything", "what is counted", "delete")
 COUNTS = Topic("counts", "as the input", "how often each key came, and the offset up to which that holds", "compact")
 
 
+PULSE = b"pulse"
+"""A key that is no count."""
+
+Written = tuple[int, bytes, bytes]
+"""Partition, key and value."""
+
+
 class Counter:
     """Counts per key. A count carries the offset it includes, so applying an input again changes nothing."""
 
@@ -128,7 +135,7 @@ async def delete(kafka: KafkaSettings, topic: Topic) -> None:
         await admin.close()
 
 
-async def produce(kafka: KafkaSettings, topic: Topic, records: Iterable[tuple[int, bytes, bytes]]) -> None:
+async def produce(kafka: KafkaSettings, topic: Topic, records: Iterable[Written]) -> None:
     """Write (partition, key, value) records and wait until they are there."""
     producer = aiokafka.AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, linger_ms=5, max_batch_size=256 * 1024)
     await producer.start()
@@ -138,6 +145,36 @@ async def produce(kafka: KafkaSettings, topic: Topic, records: Iterable[tuple[in
         await producer.flush()
     finally:
         await producer.stop()
+
+
+@asynccontextmanager
+async def feeding(kafka: KafkaSettings, partitions: int, pause: float = 0.05) -> AsyncIterator[list[Written]]:
+    """Write to INPUT, some hundred records at a time, while the block lasts; gives the list of what was written.
+
+    So faults meet the load under way, however long they take.
+    """
+    written: list[Written] = []
+    over = asyncio.Event()
+
+    async def write() -> None:
+        async with aiokafka.AIOKafkaProducer(
+            bootstrap_servers=kafka.bootstrap, linger_ms=5, enable_idempotence=True
+        ) as producer:
+            while not over.is_set():
+                for number in range(len(written), len(written) + 400):
+                    partition = number % partitions
+                    key = b"%d-%d" % (partition, number // partitions % 1000)
+                    await producer.send(kafka.topic_prefix + INPUT.name, b"x" * 50, key=key, partition=partition)
+                    written.append((partition, key, b""))
+                await producer.flush()
+                await asyncio.sleep(pause)
+
+    task = asyncio.create_task(write())
+    try:
+        yield written
+    finally:
+        over.set()
+        await task
 
 
 async def read_all(kafka: KafkaSettings, topic: Topic, isolation: str = "read_committed") -> list[Any]:
@@ -180,7 +217,7 @@ async def ends(kafka: KafkaSettings, topic: Topic) -> dict[int, int]:
 
 async def counts(kafka: KafkaSettings) -> dict[bytes, tuple[int, int]]:
     """What the log says: the last count of every key."""
-    return {record.key: state(record.value) for record in await read_all(kafka, COUNTS)}
+    return {record.key: state(record.value) for record in await read_all(kafka, COUNTS) if record.key != PULSE}
 
 
 async def counts_are(kafka: KafkaSettings, expected: dict[bytes, tuple[int, int]]) -> bool:
@@ -219,12 +256,12 @@ async def committed_is(kafka: KafkaSettings, group: str, topic: Topic, expected:
     return True
 
 
-def load(partitions: int, records: int, keys: int = 100) -> list[tuple[int, bytes, bytes]]:
+def load(partitions: int, records: int, keys: int = 100) -> list[Written]:
     """``records`` records, spread evenly: partition, key and value."""
     return [(i % partitions, b"%d-%d" % (i % partitions, i // partitions % keys), b"x" * 50) for i in range(records)]
 
 
-def tally(records: Iterable[tuple[int, bytes, bytes]]) -> dict[bytes, tuple[int, int]]:
+def tally(records: Iterable[Written]) -> dict[bytes, tuple[int, int]]:
     """What counting ``records``, written to empty partitions, must give: count and last offset by key."""
     offsets: dict[int, int] = {}
     result: dict[bytes, tuple[int, int]] = {}

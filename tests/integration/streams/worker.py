@@ -1,17 +1,20 @@
 """The counting role as a process of its own, to be killed: ``worker.py BOOTSTRAP PREFIX NAME``.
 
-Prints ``shard N`` for every shard it makes and ``restored N`` when one is live.
+Each flush also writes a pulse, so there is always something to write: its value names the worker. Prints ``shard N``
+for every shard it makes and ``restored N`` when one is live.
 """
 
 import asyncio
+import json
 import logging
 import signal
 import sys
 from collections.abc import Mapping
+from datetime import datetime
 
 from shared.streams.app import run
 from shared.streams.health import Health
-from shared.streams.shards import Role
+from shared.streams.shards import Outgoing, Role
 from shared.topics import Topic
 from tests.integration.streams import toy
 
@@ -25,9 +28,13 @@ class Telling(toy.Counter):
         super().restored(ends)
         print("restored", self.number, flush=True)
 
+    def flush(self, now: datetime) -> list[Outgoing]:
+        pulse = Outgoing(toy.COUNTS, self.number, toy.PULSE, json.dumps([0, 0, self.writer]).encode())
+        return [*super().flush(now), pulse]
+
 
 async def main(bootstrap: str, prefix: str, name: str) -> None:
-    role = Role("counter", (toy.COUNTS,), (toy.INPUT,), lambda number: Telling(number, name))
+    role = Role("counter", (toy.COUNTS,), (toy.INPUT,), lambda number: Telling(number, name), flush_every=0.2)
     task = asyncio.ensure_future(run(role, kafka=toy.settings(bootstrap, prefix), health=Health()))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     try:
