@@ -17,7 +17,7 @@ LONGEST_LOOK_BACK = 208
 
 @dataclass(frozen=True)
 class Axis:
-    """``count`` weeks from ``first`` on; ``now`` is the place of the current one, those from … to in ``shown`` are shown.
+    """``count`` weeks from ``first`` on; ``now`` is the place of the current one, ``shown`` where the table is.
 
     ``start`` is the place of the table's first week: what stocks and budgets hold is said as of then. ``today`` is the
     plan's local day.

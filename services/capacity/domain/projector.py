@@ -90,6 +90,11 @@ class Projector:
         """All positions of the last projection, by pool and week."""
         return self._sent.positions
 
+    @property
+    def work(self) -> dict[str, WorkState]:
+        """All work items of the last projection, by name."""
+        return self._sent.work
+
     def project(self, now: datetime, in_force: PlanInForce | None) -> Frame | None:
         """The frame to publish: complete for a new plan or week, else what changed; None when nothing did."""
         if in_force is None:

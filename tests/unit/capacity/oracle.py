@@ -69,3 +69,40 @@ def add_line(cells: dict, deal_id: str, deal: dict, number: int, line: dict, alo
         cell["listed"]["list"] += listed_value
         cell["listed"]["net"] += net
     cell["members"].append((deal_id, number, float(q), p, float(net), close or ""))
+
+
+def chance(total: Fraction | float, limit: float) -> bool:
+    """Strictly more than the limit, an hour's billionth being nothing."""
+    return total > limit + 1e-9 * max(abs(limit), 1)
+
+
+def outcomes_of(deal: tuple[float, float, int, list[float], list[float]], week: int) -> list[tuple[float, float]]:
+    """(probability, amount) of each thing a deal may do to ``week``: not won, or won and closing k weeks late.
+
+    A deal is quantity, win probability, close week, effort by week since the close, shares closing k weeks late.
+    """
+    quantity, p, close, effort, pushes = deal
+    found = [(1 - p, 0.0)]
+    for late, share in enumerate(pushes):
+        since = week - close - late
+        found.append((p * share, quantity * effort[since] if 0 <= since < len(effort) else 0.0))
+    return found
+
+
+def distribution(deals: list[tuple], week: int) -> dict[float, float]:
+    """The exact distribution of what all deals ask in ``week``, by enumerating every outcome."""
+    sums = {0.0: 1.0}
+    for deal in deals:
+        new: dict[float, float] = {}
+        for total, mass in sums.items():
+            for p, amount in outcomes_of(deal, week):
+                at = round(total + amount, 9)
+                new[at] = new.get(at, 0.0) + mass * p
+        sums = new
+    return sums
+
+
+def moments(sums: dict[float, float]) -> tuple[float, float, float]:
+    """Mean, variance and third central moment of a distribution."""
+    mean = sum(x * p for x, p in sums.items())
+    return mean, sum((x - mean) ** 2 * p for x, p in sums.items()), sum((x - mean) ** 3 * p for x, p in sums.items())

@@ -1,0 +1,116 @@
+"""Fold and project as processes on real Kafka: deals and a plan in, cells, frames and positions out."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from shared.schemas import frame, position
+from shared.schemas.deal import Line
+from shared.topics import DEALS, FRAMES, POSITIONS
+from tests.integration.capacity.system import Process, Topics, at
+from tests.unit.capacity import oracle
+from tests.unit.capacity.deals import deal
+from tests.unit.capacity.plans import tethered
+from tests.waiting import eventually
+
+NOW = "2026-03-30T08:00:00+00:00"
+
+
+def deals(first: int, last: int, stage: str = "qualified") -> list[tuple[bytes, bytes]]:
+    return [
+        (
+            f"crm/{n}".encode(),
+            deal(
+                n,
+                Line("basic", quantity=1.0 + n % 3, amount=100.0 * n),
+                close=(date(2026, 4, 1) + timedelta(days=n % 40)).isoformat(),
+                stage=stage,
+                time=1000 + n,
+            ),
+        )
+        for n in range(first, last)
+    ]
+
+
+async def cells_are(log: Topics, written: list[dict[bytes, bytes]]) -> bool:
+    """Whether the cells are the sums of the last deals of each partition and the marks are at its end."""
+    cells, marks = await log.cells()
+    ends = [len(await log.read(DEALS, partition)) for partition in range(len(written))]
+    if {partition: mark.upto for partition, mark in marks.items()} != dict(enumerate(ends)):
+        return False
+    found = {
+        (partition, *key): cell
+        for partition, records in enumerate(written)
+        for key, cell in oracle.cells_of({k.decode(): v for k, v in records.items()}).items()
+    }
+    assert set(cells) == set(found)
+    for key, cell in found.items():
+        assert cells[key].stage.q == pytest.approx(float(cell["stage"]["q"]), rel=1e-9)
+        assert cells[key].stage.net == pytest.approx(float(cell["stage"]["net"]), rel=1e-9)
+        assert [(m.deal, m.q) for m in cells[key].members] == [(m[0], m[2]) for m in cell["members"]]
+    return True
+
+
+async def test_a_deal_becomes_a_position(log: Topics, tmp_path: Path) -> None:
+    await log.publish(tethered(10.0, 100.0))
+    first, second = deals(0, 200), deals(200, 300, stage="won")
+    await log.write(DEALS, first, 0)
+    await log.write(DEALS, second, 1)
+    with Process("fold", log.kafka, tmp_path / "fold"), Process("project", log.kafka, tmp_path / "project", **at(NOW)):
+        await eventually(lambda: cells_are(log, [dict(first), dict(second)]), within=90)
+        units = sum(0.4 * (1 + n % 3) for n in range(200)), sum(1.0 + n % 3 for n in range(200, 300))
+
+        async def projected() -> list[position.Position]:
+            rows = [position.decode(value).position for value in (await log.last(POSITIONS)).values()]
+            assert sum(row.expected for row in rows) == pytest.approx(10 * units[0])
+            assert sum(row.booked for row in rows) == pytest.approx(10 * units[1])
+            return rows
+
+        rows = await eventually(projected, within=60)
+        assert len(rows) == 39
+
+        await log.write(DEALS, [(key, None) for key, _ in first], 0)
+        units = 0.0, units[1]
+        await eventually(projected, within=60)
+    frames = [frame.decode(record.value) for record in await log.read(FRAMES)]
+    assert frames[0].complete
+    assert (frames[0].plan, frames[0].week) == ("small@1", "2026-W14")
+    seen = {(row.pool, row.week): row for made in frames for row in made.positions}
+    assert sum(row.booked for row in seen.values()) == pytest.approx(10 * units[1])
+    assert not any(row.expected for row in seen.values())
+    assert frames[-1].book_time == 1299
+
+
+async def test_a_second_life_publishes_the_whole_again_and_nothing_dips(log: Topics, tmp_path: Path) -> None:
+    await log.publish(tethered(10.0, 100.0))
+    written = deals(0, 100)
+    await log.write(DEALS, written, 0)
+    clock = at(NOW)
+    with Process("fold", log.kafka, tmp_path / "f1"), Process("project", log.kafka, tmp_path / "p1", **clock):
+        await eventually(lambda: log.last(POSITIONS), within=90)
+        await eventually(lambda: cells_are(log, [dict(written), {}]), within=60)
+    # Killed; while nobody folds, half of the deals move.
+    moved = deals(0, 50, stage="won")
+    await log.write(DEALS, moved, 0)
+    before = len(await log.read(FRAMES))
+    with Process("project", log.kafka, tmp_path / "p2", **clock):
+        first = await eventually(lambda: _frames_after(log, before), within=90)
+        assert first[0].complete
+        # The last owner's cells still stand: what nobody has confirmed is not taken away before the new owner speaks.
+        assert sum(row.expected for row in first[0].positions) == pytest.approx(4 * sum(1 + n % 3 for n in range(100)))
+        with Process("fold", log.kafka, tmp_path / "f2"):
+            await eventually(lambda: cells_are(log, [dict(written) | dict(moved), {}]), within=90)
+
+            async def moved_on() -> bool:
+                frames = await _frames_after(log, before)
+                rows = {row.week: row for made in frames for row in made.positions}
+                return sum(row.booked for row in rows.values()) == pytest.approx(10 * sum(1 + n % 3 for n in range(50)))
+
+            await eventually(moved_on, within=60)
+    for made in await _frames_after(log, before):
+        assert all(row.exposure > 0 or row.booked > 0 for row in made.positions if row.week == "2026-W15")
+
+
+async def _frames_after(log: Topics, count: int) -> list[frame.Frame]:
+    return [frame.decode(record.value) for record in (await log.read(FRAMES))[count:]]

@@ -1,0 +1,177 @@
+"""What the projection's shard writes for what it reads."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from services.capacity.agents import FoldShard, Plans, ProjectShard
+from shared.schemas import decision, frame, position, published_plan, report
+from shared.schemas.deal import Line, Stamp
+from shared.topics import CELLS, DEAD_LETTERS, DEALS, DECISIONS, FRAMES, PLANS, POSITIONS, REPORTS
+from tests.unit.capacity.books import NOW
+from tests.unit.capacity.deals import deal
+from tests.unit.capacity.plans import tethered
+from tests.unit.capacity.records import FakeRecord, Log
+
+
+def plans(*versions: int) -> Plans:
+    made = Plans()
+    log = Log(PLANS)
+    for version in versions:
+        published = published_plan.PublishedPlan(
+            id="small",
+            version=version,
+            sha256="",
+            published=datetime(2026, 1, 1, tzinfo=UTC),
+            publisher="ana",
+            text="",
+            plan=msgspec.Raw(tethered(10.0 * version, 100.0).model_dump_json().encode()),
+        )
+        log.write(published.name, published_plan.encode(published))
+        made.add(log.records[-1])
+    return made
+
+
+def folded(log: Log, deals: Log, **more) -> FoldShard:
+    """A fold of all of ``deals`` that wrote what it knows to ``log``."""
+    shard = FoldShard(deals.partition)
+    shard.apply(deals.batch(restoring=True))
+    shard.restored({DEALS: deals.end})
+    flush(shard, log)
+    return shard
+
+
+def flush(shard: FoldShard, log: Log) -> None:
+    for out in shard.flush(NOW):
+        log.write(out.key, out.value)
+
+
+def started(made: Plans, *logs: Log) -> ProjectShard:
+    shard = ProjectShard(lambda: made.in_force)
+    for log in logs:
+        if log.records:
+            shard.apply(log.batch(restoring=True))
+    assert shard.flush(NOW) == []
+    shard.restored({log.topic: log.end for log in logs})
+    return shard
+
+
+def read(outgoing) -> tuple[frame.Frame, dict[tuple, position.PositionRecord | None]]:
+    *rows, made = outgoing
+    assert made.topic == FRAMES
+    assert {out.topic for out in rows} <= {POSITIONS}
+    found = {
+        tuple(msgspec.json.decode(out.key)): position.decode(out.value) if out.value is not None else None
+        for out in rows
+    }
+    return frame.decode(made.value), found
+
+
+def deals_log(*stages: str) -> Log:
+    log = Log(DEALS)
+    for number, stage in enumerate(stages):
+        log.write(f"crm/{number}", deal(number, Line("basic", quantity=1.0), stage=stage, time=number))
+    return log
+
+
+def test_the_first_frame_is_complete_and_comes_with_its_positions():
+    cells, deals = Log(CELLS), deals_log("won", "qualified")
+    folded(cells, deals)
+    made, rows = read(started(plans(1), cells).flush(NOW))
+    assert (made.complete, made.plan, made.week, made.upto, made.book_time) == (True, "small@1", "2026-W14", {0: 2}, 1)
+    assert [rows[row.pool, row.week].position for row in made.positions] == made.positions
+    row = rows["eng", "2026-W14"]
+    assert (row.as_of, row.plan, row.position.booked, row.position.expected) == (NOW, "small@1", 10.0, 4.0)
+
+
+def test_a_changed_deal_changes_its_weeks():
+    cells, deals = Log(CELLS), deals_log("won", "qualified")
+    fold = folded(cells, deals)
+    shard = started(plans(1), cells)
+    shard.flush(NOW)
+    deals.write("crm/1", deal(1, Line("basic", quantity=1.0), stage="won"))
+    fold.apply(deals.batch(2))
+    before = cells.end
+    flush(fold, cells)
+    # Cells without their mark: nothing yet.
+    shard.apply(cells.batch(before, cells.end - 1))
+    assert shard.flush(NOW) == []
+    shard.apply(cells.batch(cells.end - 1))
+    made, rows = read(shard.flush(NOW))
+    assert (made.complete, made.upto, list(rows)) == (False, {0: 3}, [("eng", "2026-W14")])
+    assert rows["eng", "2026-W14"].position.booked == 20.0
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_a_deal_that_moved_while_nobody_flushed_leaves_nothing_behind(compacted):
+    cells, deals = Log(CELLS), deals_log("qualified")
+    folded(cells, deals)
+    deals.write("crm/0", deal(0, Line("basic", quantity=1.0), stage="won"))
+    folded(cells, deals)
+    made, _ = read(started(plans(1), cells.compacted() if compacted else cells).flush(NOW))
+    row = next(row for row in made.positions if row.week == "2026-W14")
+    assert (row.booked, row.expected, row.exposure) == (10.0, 0.0, 0.0)
+
+
+def test_reports_and_decisions_move_capacity():
+    reports, decisions = Log(REPORTS), Log(DECISIONS)
+    shard = started(plans(1))
+    shard.flush(NOW)
+    said = report.Report(
+        kind="capacity",
+        source="ops",
+        object="1",
+        reporter="ana",
+        stamp=Stamp(int(NOW.timestamp() * 1000)),
+        pool="eng",
+        week="2026-W15",
+        amount=60.0,
+    )
+    reports.write(report.record_key(said), report.encode(said))
+    shard.apply(reports.batch())
+    made, rows = read(shard.flush(NOW + timedelta(minutes=1)))
+    assert (rows["eng", "2026-W15"].position.capacity, made.report_ages) == (60.0, {"eng": 60.0})
+    effect = decision.Effect(pool="eng", weeks=["2026-W15"], amount=25.0)
+    taken = decision.Decision(id="d", recalibration="r", kind="decided", at=NOW, by="ana", effects=[effect])
+    decisions.write("r", decision.encode(taken))
+    shard.apply(decisions.batch())
+    _, rows = read(shard.flush(NOW + timedelta(minutes=1)))
+    assert (rows["eng", "2026-W15"].position.capacity, rows["eng", "2026-W15"].position.decided) == (85.0, 25.0)
+    # The report is deleted from the log.
+    reports.write(report.record_key(said), None)
+    shard.apply(reports.batch(1))
+    _, rows = read(shard.flush(NOW + timedelta(minutes=1)))
+    assert rows["eng", "2026-W15"].position.capacity == 125.0
+
+
+def test_rows_that_no_longer_stand_for_anything_are_tombstoned():
+    positions = Log(POSITIONS)
+    for key in (["eng", "2026-W13"], ["eng", "2026-W14"], ["gone", "2026-W14"]):
+        positions.write(msgspec.json.encode(key), b"{}")
+    shard = started(plans(1), positions)
+    _, rows = read(shard.flush(NOW))
+    assert {key for key, row in rows.items() if row is None} == {("eng", "2026-W13"), ("gone", "2026-W14")}
+    _, rows = read(shard.flush(NOW + timedelta(days=7)))
+    assert {key for key, row in rows.items() if row is None} == {("eng", "2026-W14")}
+
+
+def test_without_a_plan_it_waits_and_with_a_new_one_it_starts_over():
+    made = Plans()
+    shard = started(made)
+    assert shard.flush(NOW) == []
+    made.in_force = plans(1).in_force
+    assert read(shard.flush(NOW))[0].plan == "small@1"
+    made.in_force = plans(1, 2).in_force
+    first, _ = read(shard.flush(NOW))
+    assert (first.complete, first.plan) == (True, "small@2")
+
+
+def test_a_broken_record_becomes_a_dead_letter():
+    shard = started(plans(1))
+    shard.flush(NOW)
+    log = Log(REPORTS)
+    log.records.append(FakeRecord(0, b"k", b"{"))
+    shard.apply(log.batch())
+    (letter,) = shard.flush(NOW)
+    assert letter.topic == DEAD_LETTERS
