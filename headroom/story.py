@@ -163,6 +163,13 @@ class Answer(_Part):
     why: str
 
 
+class Chapter(_Part):
+    """A sentence for those who watch, from a day on."""
+
+    day: date
+    says: str
+
+
 class Expected(_Part):
     """What the story must come to: weeks that ``work`` slips without the decision, and with it."""
 
@@ -186,6 +193,7 @@ class Story(_Part):
     reports: list[ReportRule] = []
     signals: list[SignalRule] = []
     answers: dict[str, Answer] = {}
+    chapters: list[Chapter] = []
     expected: Expected
 
     @cached_property

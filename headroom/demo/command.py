@@ -9,7 +9,7 @@ import json
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -125,8 +125,9 @@ def _stay(system: LocalSystem, console: Console) -> None:
     console.print(f"  API key   {system.api_key}", soft_wrap=True)
     console.print(f'  curl -s -H "X-API-Key: {system.api_key}" {system.capacity_url}/v1/work', soft_wrap=True)
     console.print("Ctrl-C stops everything.")
-    while True:
-        signal.pause()
+    with suppress(KeyboardInterrupt):  # how one ends a demo that has come to its end
+        while True:
+            signal.pause()
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

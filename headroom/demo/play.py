@@ -6,6 +6,7 @@ the read models and at what the webhook receiver got, a few times a second, and 
 
 import asyncio
 import heapq
+from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -14,7 +15,7 @@ import msgspec
 from headroom.demo.answers import Owners
 from headroom.demo.client import Api
 from headroom.demo.facts import Facts
-from headroom.demo.screen import Screen, alarm_words
+from headroom.demo.screen import Screen
 from headroom.demo.summary import Summary, summarise
 from headroom.door import Door
 from headroom.local.system import LocalSystem
@@ -32,14 +33,6 @@ EVENTS_A_REQUEST = 200
 SETTLED_WITHIN = 60.0
 """Seconds of wall time that the system may take to take everything in before the demo gives up on it."""
 
-STYLES = {
-    "firing": "bold red",
-    "updated": "red",
-    "reopened": "bold red",
-    "mitigated": "yellow",
-    "resolved": "bold green",
-}
-
 
 class Play:
     """One playing of ``story`` under the plan in ``plan_text``. Without ``decide`` nobody answers anything."""
@@ -54,6 +47,7 @@ class Play:
         self._told = 0
         self._awaited: dict[str, dict[str, object]] = {}
         self._heard = 0
+        self._chapters = deque(sorted(story.chapters, key=lambda chapter: chapter.day))
 
     async def run(self) -> Summary:
         """Play it from the first day to the last and say what came of it; the system must be ready."""
@@ -110,6 +104,7 @@ class Play:
     async def _watch(self, telling: asyncio.Task[None], receiver: Receiver, api: Api, owners: Owners) -> None:
         while not telling.done():
             self._facts.now = self._clock.now()
+            self._narrate()
             await self._look(api)
             for recalibration in self._hear(receiver):
                 owners.hear(recalibration)
@@ -117,6 +112,11 @@ class Play:
                 await owners.act(self._facts)
             self._screen.show(self._facts)
             await asyncio.sleep(LOOK_EVERY)
+
+    def _narrate(self) -> None:
+        while self._chapters and self._chapters[0].day <= self._facts.today:
+            chapter = self._chapters.popleft()
+            self._screen.say(f"{chapter.day:%d %b} {chapter.says}", "italic")
 
     async def _settle(self, receiver: Receiver, api: Api) -> None:
         """Look until the system has taken everything in and every planned message has arrived or been given up."""
@@ -154,8 +154,7 @@ class Play:
             recalibration = msgspec.convert(delivery.data, Recalibration)
             found.append(recalibration)
             self._facts.hear(recalibration)
-            for words in _words(recalibration, first=len(self._facts.firings) == 1):
-                self._screen.say(words, STYLES[recalibration.kind])
+            self._screen.tell(recalibration, first=len(self._facts.firings) == 1)
         return found
 
     def _add(self, moments: Iterable[Moment]) -> None:
@@ -181,10 +180,3 @@ class Play:
 def is_as_told(deal: Deal, told: dict[str, object]) -> bool:
     """Whether the system knows a deal's stage and configuration as they were last told."""
     return deal.stage == told.get("stage", deal.stage) and deal.custom == told.get("custom", deal.custom)
-
-
-def _words(recalibration: Recalibration, *, first: bool) -> list[str]:
-    when = f"{recalibration.at:%d %b} webhook, signature verified: {recalibration.kind}"
-    if recalibration.kind != "firing":
-        return [f"{when}: {recalibration.summary}"]
-    return [when + (" — the first alarm" if first else ""), *alarm_words(recalibration)]

@@ -21,10 +21,11 @@ from shared.schemas.recalibration import Recalibration
 from shared.schemas.week import add_weeks
 
 BARS = "▁▂▃▄▅▆▇█"
-LAST_WORDS = 7
+LAST_WORDS = 5
 WEEKS_BACK = 2
 NAME_WIDTH = 16
 CELL_WIDTH = 5
+STYLES = {"firing": "bold red", "updated": "red", "reopened": "bold red", "mitigated": "yellow", "resolved": "green"}
 HEAT = ((0.7, "on dark_green"), (0.9, "on green4"), (1.0, "on dark_orange3"))
 
 
@@ -58,6 +59,16 @@ class Screen:
         else:
             self._words.append(Text(words, style=style))
 
+    def tell(self, recalibration: Recalibration, *, first: bool) -> None:
+        """Tell of a message that was delivered; where nothing stays on the screen, of all that it says."""
+        style = STYLES[recalibration.kind]
+        head = f"{recalibration.at:%d %b} webhook, signature verified: {recalibration.trigger} {recalibration.kind}"
+        self.say(head + (" — the first alarm" if first and recalibration.kind == "firing" else ""), style)
+        if self._live is None:
+            words = alarm_words(recalibration) if recalibration.kind == "firing" else [recalibration.summary]
+            for line_of_it in words:
+                self.say(line_of_it, style)
+
     def show(self, facts: Facts) -> None:
         """Show how things stand."""
         if self._live is not None:
@@ -70,8 +81,8 @@ class Screen:
 def picture(facts: Facts, words: Iterable[Text], width: int) -> RenderableType:
     """Everything at once, for a terminal ``width`` characters wide."""
     parts: list[RenderableType] = [bookings_bar(facts), Text(""), heat_map(facts, width - 4), Text("")]
-    parts += [slip_line(facts, name) for name in facts.work]
-    parts += [Text(""), *words]
+    parts += [slip_line(facts, name) for name in facts.work if _is_current(facts, name)]
+    parts += [Text(""), *(asked(facts, recalibration) for recalibration in facts.recalibrations.values()), *words]
     title = f"The margin–volume trap · {facts.today:%a %d %b %Y} · {facts.week}"
     return Panel(Group(*parts), title=title, title_align="left", width=width)
 
@@ -150,6 +161,21 @@ def sparkline(values: list[float], most: int = 30) -> str:
     shown = values[-most:]
     top = max(shown, default=0.0)
     return "".join(BARS[round(value / top * (len(BARS) - 1))] if top > 0 else BARS[0] for value in shown)
+
+
+def asked(facts: Facts, recalibration: Recalibration) -> Panel:
+    """One recalibration as it stands: what, because of which deals, who is asked by when, and what they answered."""
+    style = STYLES[recalibration.kind]
+    decision = next((d for d in facts.decisions if d.recalibration.id == recalibration.id), None)
+    parts = [Text(recalibration.summary, style)]
+    fired = next((r for r in facts.firings if r.id == recalibration.id), recalibration)
+    parts += [Text(words) for words in alarm_words(fired)[1:]]
+    if decision is not None:
+        parts.append(Text(f"Decided {decision.at:%d %b}: {decision.why}", "bold green"))
+    title = (
+        f"{recalibration.trigger}: {recalibration.kind}, {recalibration.severity}, since {recalibration.fired:%d %b}"
+    )
+    return Panel(Group(*parts), title=title, title_align="left", border_style=style)
 
 
 def alarm_words(recalibration: Recalibration) -> list[str]:
@@ -234,4 +260,6 @@ def _is_current(facts: Facts, name: str) -> bool:
 
 
 def _money(amount: float) -> str:
+    if amount == 0:
+        return "nothing"
     return f"{amount / 1e6:.2f} M" if amount >= 1e6 else f"{amount / 1e3:.0f} k"

@@ -4,10 +4,11 @@ import io
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from headroom.demo.facts import Facts
+from headroom.demo.facts import Answered, Facts
 from headroom.demo.screen import Screen, alarm_words, line, picture, sparkline
 from shared.schemas.deal import Deal, Line
 from shared.schemas.plan_file import parse_plan
@@ -64,7 +65,7 @@ def shown(facts: Facts, width: int = 110) -> str:
 def test_the_picture_says_everything_without_colour() -> None:
     text = shown(some_facts())
     assert "Mon 18 May 2026 · 2026-W21" in text
-    assert "0 k won + 850 k expected of 1.60 M" in text
+    assert "nothing won + 850 k expected of 1.60 M" in text
     assert "GREEN" in text
     assert "20.0% on open quotes" in text
     assert "188%!" in text
@@ -100,9 +101,9 @@ def test_sparkline() -> None:
     assert sparkline([]) == ""
 
 
-def test_an_alarm_in_words_names_owner_deadline_and_causes() -> None:
+def alarm() -> Recalibration:
     fired = datetime(2026, 5, 9, tzinfo=UTC)
-    recalibration = Recalibration(
+    return Recalibration(
         id="r",
         event_id="e",
         kind="firing",
@@ -120,8 +121,23 @@ def test_an_alarm_in_words_names_owner_deadline_and_causes() -> None:
         owners=[AskedPerson("head-of-engineering", "Head of Engineering")],
         decide_by=datetime(2026, 5, 25, tzinfo=UTC),
     )
-    assert alarm_words(recalibration) == [
+
+
+def test_an_alarm_in_words_names_owner_deadline_and_causes() -> None:
+    assert alarm_words(alarm()) == [
         "CRITICAL  core-release slips 3 weeks.",
         "Head of Engineering is asked to decide by 25 May",
         "because of crm/E-00 (30 hours), crm/E-01 (60 hours) …, 1 of the 2 named are still open",
     ]
+
+
+def test_what_is_asked_stays_on_the_picture_and_shows_the_answer() -> None:
+    facts = some_facts()
+    facts.hear(alarm())
+    assert "release-slipping: firing, critical, since 09 May" in shown(facts)
+    facts.decisions.append(Answered(alarm(), facts.now, "head-of-engineering", "Five keep it.", [], {}, None))
+    facts.hear(msgspec.structs.replace(alarm(), kind="resolved", summary="core-release is settled."))
+    text = shown(facts)
+    assert "release-slipping: resolved" in text
+    assert "because of crm/E-00 (30 hours)" in text
+    assert "Decided 18 May: Five keep it." in text
