@@ -144,22 +144,28 @@ class System:
         await self._producer.send_and_wait(self.kafka.topic_prefix + topic.name, value, key, **more)
 
     async def decided(self, count: int) -> list[Decision]:
-        """The first ``count`` decisions on the log, as a reader gets them."""
-        topic = self.kafka.topic_prefix + DECISIONS.name
+        """The first ``count`` decisions on the log, repetitions included."""
+        async with asyncio.timeout(60), self._decisions() as consumer:
+            return [decisions.decode((await consumer.getone()).value) for _ in range(count)]
+
+    async def has_decided(self, wanted: Sequence[str]) -> bool:
+        """Whether the log has exactly these decisions in this order, when readers drop ids already seen."""
+        async with self._decisions() as consumer:
+            found = await consumer.getmany(timeout_ms=2000)
+        records = [record for some in found.values() for record in some]
+        return list(dict.fromkeys(decisions.decode(record.value).id for record in records)) == list(wanted)
+
+    @asynccontextmanager
+    async def _decisions(self) -> AsyncIterator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
-            topic,
+            self.kafka.topic_prefix + DECISIONS.name,
             bootstrap_servers=self.kafka.bootstrap,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
         )
         await consumer.start()
         try:
-            found: list[Decision] = []
-            async with asyncio.timeout(30):
-                while len(found) < count:
-                    record = await consumer.getone()
-                    found.append(decisions.decode(record.value))
-            return found
+            yield consumer
         finally:
             await consumer.stop()
 

@@ -61,6 +61,10 @@ class Receiver:
         self._answers[path] = [_status(one) if isinstance(one, int) else one for one in answers]
         return self.url(path)
 
+    def release(self) -> None:
+        """Let what hangs go, with 200."""
+        self._hanging.set()
+
     async def hang(self, _: web.Request) -> web.StreamResponse:
         """Never answer."""
         await self._hanging.wait()

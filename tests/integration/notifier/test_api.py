@@ -83,12 +83,12 @@ async def test_a_test_message_can_be_followed_to_its_end(service: Service, recei
     await eventually(lambda: len(receiver.got) == 2)
 
 
-@pytest.mark.parametrize("url", ["https://10.0.0.1/x", "ftp://example.com/", "https://a:b@example.com/", "nonsense"])
-async def test_a_url_that_must_not_be_called_is_refused(service: Service, url: str) -> None:
-    status, problem = await service.call("POST", "/v1/subscriptions", {"name": "ops", "url": url})
-    assert (status, problem["title"]) == (422, "the URL cannot be called")
+async def test_a_url_that_must_not_be_called_is_refused(service: Service) -> None:
     _, made = await service.call("POST", "/v1/subscriptions", {"name": "ops", "url": "https://example.com/"})
-    assert (await service.call("PATCH", f"/v1/subscriptions/{made['id']}", {"url": url}))[0] == 422
+    for url in ("https://10.0.0.1/x", "ftp://example.com/", "https://a:b@example.com/", "nonsense"):
+        status, problem = await service.call("POST", "/v1/subscriptions", {"name": "ops", "url": url})
+        assert (status, problem["title"]) == (422, "the URL cannot be called"), url
+        assert (await service.call("PATCH", f"/v1/subscriptions/{made['id']}", {"url": url}))[0] == 422
 
 
 # -- deliveries
@@ -192,33 +192,31 @@ async def test_an_idempotency_key_binds_its_first_words(service: Service, engine
     assert (status, other["id"] == first["id"]) == (201, False)
 
 
-@pytest.mark.parametrize(
-    ("identity", "words", "status"),
-    [
-        ("r1", {"by": "alan", "why": "x"}, 403),
-        ("r1", {"by": "mallory", "why": "x"}, 403),
-        ("done", {"by": "ada", "why": "x"}, 409),
-        ("nothing", {"by": "ada", "why": "x"}, 404),
-        ("r1", {"by": "ada"}, 422),
-        ("r1", {"by": "ada", "why": ""}, 422),
-        ("r1", {"by": "ada", "why": "a\0b"}, 422),
-        ("r1", {"by": "ada", "why": "x", "extra": 1}, 422),
-        ("r1", {"by": "ada", "why": "x", "effects": [{"pool": "engineering"}]}, 422),
-        (
-            "r1",
-            {"by": "ada", "why": "x", "effects": [{"pool": "engineering", "weeks": ["2025-W53"], "amount": 1}]},
-            422,
-        ),
-        ("r1", {"by": "ada", "why": "x", "effects": [{"weeks": ["2026-W14"], "amount": 1}]}, 422),
-        ("r1", {"by": "ada", "why": "x", "effects": [{"pool": "e", "weeks": ["2026-W14"], "amount": "much"}]}, 422),
-    ],
-)
-async def test_answers_that_are_not_taken(
-    service: Service, engine: AsyncEngine, identity: str, words: dict[str, Any], status: int
-) -> None:
+REFUSED: list[tuple[str, dict[str, Any], int]] = [
+    ("r1", {"by": "alan", "why": "x"}, 403),
+    ("r1", {"by": "mallory", "why": "x"}, 403),
+    ("done", {"by": "ada", "why": "x"}, 409),
+    ("nothing", {"by": "ada", "why": "x"}, 404),
+    ("r1", {"by": "ada"}, 422),
+    ("r1", {"by": "ada", "why": ""}, 422),
+    ("r1", {"by": "ada", "why": "a\0b"}, 422),
+    ("r1", {"by": "ada", "why": "x", "extra": 1}, 422),
+    ("r1", {"by": "ada", "why": "x", "effects": [{"pool": "engineering"}]}, 422),
+    (
+        "r1",
+        {"by": "ada", "why": "x", "effects": [{"pool": "engineering", "weeks": ["2025-W53"], "amount": 1}]},
+        422,
+    ),
+    ("r1", {"by": "ada", "why": "x", "effects": [{"weeks": ["2026-W14"], "amount": 1}]}, 422),
+    ("r1", {"by": "ada", "why": "x", "effects": [{"pool": "e", "weeks": ["2026-W14"], "amount": "much"}]}, 422),
+]
+
+
+async def test_answers_that_are_not_taken(service: Service, engine: AsyncEngine) -> None:
     await Recalibrations(engine).take_in(arrivals(recalibration(), recalibration("done", kind="resolved")))
-    got, problem = await service.call("POST", f"/v1/recalibrations/{identity}/decide", words)
-    assert (got, problem["status"]) == (status, status)
+    for identity, words, status in REFUSED:
+        got, problem = await service.call("POST", f"/v1/recalibrations/{identity}/decide", words)
+        assert (got, problem["status"]) == (status, status), words
     async with engine.connect() as connection:
         assert await connection.scalar(sa.select(sa.func.count()).select_from(outbox)) == 0
 
@@ -272,47 +270,47 @@ async def test_keys_do_what_their_scopes_allow(service: Service, engine: AsyncEn
 # -- what does not fit
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", "/v1/deliveries/0"),
-        ("GET", "/v1/deliveries/99999999999999999999"),
-        ("GET", "/v1/deliveries/x"),
-        ("GET", "/v1/deliveries?limit=100000"),
-        ("GET", "/v1/deliveries?before=99999999999999999999"),
-        ("GET", "/v1/deliveries?recalibration=%00"),
-        ("GET", "/v1/recalibrations?pool=%00"),
-        ("GET", "/v1/recalibrations?after=nonsense"),
-        ("GET", "/v1/recalibrations?after=WzEsMl0="),
-        ("GET", "/v1/recalibrations/%00"),
-        ("GET", "/v1/recalibrations?state=sideways"),
-        ("GET", "/v1/subscriptions/not-a-uuid"),
-        ("GET", "/v1/stream?since=-1"),
-    ],
+ODD = (
+    "/v1/deliveries/0",
+    "/v1/deliveries/99999999999999999999",
+    "/v1/deliveries/x",
+    "/v1/deliveries?limit=100000",
+    "/v1/deliveries?before=99999999999999999999",
+    "/v1/deliveries?recalibration=%00",
+    "/v1/recalibrations?pool=%00",
+    "/v1/recalibrations?after=nonsense",
+    "/v1/recalibrations?after=WzEsMl0=",
+    "/v1/recalibrations/%00",
+    "/v1/recalibrations?state=sideways",
+    "/v1/subscriptions/not-a-uuid",
+    "/v1/stream?since=-1",
 )
-async def test_odd_requests_are_answered_with_a_problem(service: Service, method: str, path: str) -> None:
-    status, problem = await service.call(method, path)
-    assert (status, problem["status"]) == (422, 422)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"{",
-        b"",
-        b"[" * 100_000,
-        b'{"name": "\\ud800", "url": "https://example.com/"}',
-        b'{"name": NaN}',
-        b"\xff",
-        b"null",
-    ],
-)
-async def test_bodies_that_are_not_what_they_should_be(service: Service, body: bytes) -> None:
-    headers = {"Content-Type": "application/json"}
-    async with service.api.post("/v1/subscriptions", data=body, headers=headers) as response:
-        problem = await response.json(content_type="application/problem+json")
-    assert response.status in (400, 422)
-    assert problem["status"] == response.status
+async def test_odd_requests_are_answered_with_a_problem(service: Service) -> None:
+    for path in ODD:
+        status, problem = await service.call("GET", path)
+        assert (status, problem["status"]) == (422, 422), path
+
+
+BROKEN = [
+    b"{",
+    b"",
+    b"[" * 100_000,
+    b'{"name": "\\ud800", "url": "https://example.com/"}',
+    b'{"name": NaN}',
+    b"\xff",
+    b"null",
+]
+
+
+async def test_bodies_that_are_not_what_they_should_be(service: Service) -> None:
+    for body in BROKEN:
+        headers = {"Content-Type": "application/json"}
+        async with service.api.post("/v1/subscriptions", data=body, headers=headers) as response:
+            problem = await response.json(content_type="application/problem+json")
+        assert response.status in (400, 422), body[:20]
+        assert problem["status"] == response.status
 
 
 async def test_a_body_over_the_limit_is_not_read_to_its_end(service: Service) -> None:
