@@ -94,7 +94,7 @@ DEALS = st.lists(
 @given(deals=DEALS, week=st.integers(0, 6), share=st.floats(0.01, 1.1))
 def test_lumps_give_what_enumeration_gives(deals, week, share):
     sums = oracle.distribution(deals, week)
-    limit = share * max(max(sums), 1.0)
+    limit = share * max(*sums, 1.0)
     exact = sum(p for total, p in sums.items() if oracle.chance(total, limit))
     near = sum(p for total, p in sums.items() if abs(total - limit) < limit / 256)
     found = exceeds_with(limit, [lump(*deal, week) for deal in deals], NOBODY)
