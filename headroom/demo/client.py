@@ -8,13 +8,16 @@ import aiohttp
 import msgspec
 
 from headroom.demo.facts import Facts
-from shared.errors import BadInput
+from shared.errors import BadInput, NotReady
 from shared.schemas.deal import Deal
 from shared.schemas.position import Position, WorkState
 from shared.schemas.recalibration import Recalibration
 
 AT_ONCE = 16
 """Requests under way at the same time."""
+ATTEMPTS = 40
+PAUSE = 0.5
+"""Seconds between attempts: together as long as a process takes to be started again."""
 
 
 class Api:
@@ -55,9 +58,7 @@ class Api:
     async def recalibrations(self) -> list[Recalibration]:
         """Every recalibration as it stands, newest firing first."""
         answer = await self._get(f"{self._notifier}/v1/recalibrations?limit=500")
-        return msgspec.convert(
-            [item["recalibration"] for item in (answer or {"items": []})["items"]], list[Recalibration]
-        )
+        return msgspec.convert([item["recalibration"] for item in answer["items"]], list[Recalibration])
 
     async def subscribe(self, name: str, url: str) -> str:
         """Have every recalibration delivered to ``url``; returns the secret its deliveries are signed with."""
@@ -67,7 +68,7 @@ class Api:
     async def deliveries(self) -> list[dict[str, Any]]:
         """The log of deliveries, newest first."""
         answer = await self._get(f"{self._notifier}/v1/deliveries?limit=500")
-        return list((answer or {"items": []})["items"])
+        return list(answer["items"])
 
     async def acknowledge(self, recalibration: str, by: str) -> None:
         """Say in the name of ``by`` that a recalibration is seen."""
@@ -81,21 +82,28 @@ class Api:
         await self._send(f"{self._notifier}/v1/recalibrations/{recalibration}/decide", body)
 
     async def _get(self, url: str) -> Any:
-        """The answer's JSON; None while there is nothing (404) or nothing yet (503)."""
-        assert self._session is not None, "an API is entered before it is used"
-        async with self._at_once, self._session.get(url) as response:
-            if response.status in (404, 503):
-                return None
-            return await _json(response)
+        """The answer's JSON; None while there is nothing (404)."""
+        return await self._ask("GET", url)
 
     async def _send(self, url: str, body: dict[str, Any]) -> Any:
+        return await self._ask("POST", url, body)
+
+    async def _ask(self, method: str, url: str, body: dict[str, Any] | None = None) -> Any:
+        """Ask, and again while the process is away or not ready: everything asked here may be repeated."""
         assert self._session is not None, "an API is entered before it is used"
-        async with self._at_once, self._session.post(url, json=body) as response:
-            return await _json(response)
-
-
-async def _json(response: aiohttp.ClientResponse) -> Any:
-    if response.status >= 300:
-        text = (await response.read()).decode(errors="replace")
-        raise BadInput(f"the system answered {response.status}", where=str(response.url), why=text[:1000])
-    return await response.json(content_type=None)
+        why = ""
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(PAUSE)
+            try:
+                async with self._at_once, self._session.request(method, url, json=body) as response:
+                    if response.status == 404:
+                        return None
+                    if response.status < 300:
+                        return await response.json(content_type=None)
+                    why = f"{response.status} {(await response.read()).decode(errors='replace')[:1000]}"
+                    if response.status != 503:
+                        raise BadInput("the system refuses what the demo asks", where=url, why=why)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                why = str(error) or type(error).__name__
+        raise NotReady("the system does not answer the demo", where=url, why=why, do="Its logs say more")
