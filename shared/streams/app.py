@@ -7,6 +7,7 @@ conductor → the role's agent → the runtime → ``Shard.apply`` or ``Sink.app
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 import faust
@@ -14,6 +15,7 @@ from faust.topics import Topic as FaustTopic
 from faust.transport.drivers import TRANSPORTS
 
 from shared.clock import Clock, WallClock
+from shared.errors import HeadroomError
 from shared.settings import KafkaSettings
 from shared.streams import safety
 from shared.streams.guard import check_versions
@@ -22,10 +24,12 @@ from shared.streams.runtime import Runtime
 from shared.streams.shard_runtime import ShardRuntime
 from shared.streams.shards import Role, SinkRole
 from shared.streams.sink_runtime import SinkRuntime
+from shared.streams.topology import check_topics
 from shared.streams.transport import BatchConsumer
 
 SCHEME = "batches"
 WATCH_EVERY = 1.0
+STOP_WITHIN = 10.0
 
 
 class Stalled(Exception):
@@ -124,8 +128,12 @@ async def run(
     runtime.log = cast(BatchConsumer, app.consumer)
     watching = asyncio.create_task(_watch(app, runtime, fail), name=f"watch {role.name}")
     try:
+        await check_topics(role, kafka)
         await app.start()
         await failed
+    except HeadroomError as error:
+        fail(error)
+        raise
     finally:
         watching.cancel()
         await _stop(app, runtime, clean=not failed.done())
@@ -133,7 +141,9 @@ async def run(
 
 async def _stop(app: StreamApp, runtime: Runtime, *, clean: bool) -> None:
     if clean:
-        await runtime.close()
+        with suppress(TimeoutError):
+            # What cannot be finished in time is read again from the log.
+            await asyncio.wait_for(runtime.close(), STOP_WITHIN)
     await app.stop()
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import aiokafka
 from aiokafka import TopicPartition
 
-from shared.errors import NotReady
 from shared.kafka import connection_options
 from shared.settings import KafkaSettings
 from shared.streams.safety import Fail, end_process
 from shared.streams.shards import Record
+from shared.streams.topology import partition_counts
 from shared.topics import Topic
 
 
@@ -62,6 +62,8 @@ class TableReader:
         on_failure: Fail = end_process,
     ) -> None:
         self._kafka = kafka
+        self._topic = topic
+        self._partitions = 0
         self._name = kafka.topic_prefix + topic.name
         self._on_record = on_record
         self._on_failure = on_failure
@@ -71,6 +73,7 @@ class TableReader:
 
     async def start(self) -> None:
         """Connect and begin to read; raises ``NotReady`` when the topic does not exist."""
+        self._partitions = (await partition_counts(self._kafka, [self._topic]))[self._topic]
         self._consumer = aiokafka.AIOKafkaConsumer(
             **connection_options(self._kafka),
             enable_auto_commit=False,
@@ -97,25 +100,13 @@ class TableReader:
             await self._consumer.stop()
 
     async def _assign(self) -> Barrier:
-        await self._consumer._client.force_metadata_update()
-        self._consumer._client.add_topic(self._name)
-        numbers = await self._partitions()
-        tps = [TopicPartition(self._name, number) for number in sorted(numbers)]
+        tps = [TopicPartition(self._name, number) for number in range(self._partitions)]
         self._consumer.assign(tps)
         begins = await self._consumer.beginning_offsets(tps)
         ends = await self._consumer.end_offsets(tps)
         for tp in tps:
             self._consumer.seek(tp, begins[tp])
         return Barrier({str(tp.partition): begins[tp] for tp in tps}, {str(tp.partition): ends[tp] for tp in tps})
-
-    async def _partitions(self) -> set[int]:
-        for _ in range(3):
-            await self._consumer._client.force_metadata_update()
-            numbers: set[int] | None = self._consumer.partitions_for_topic(self._name)
-            if numbers:
-                return numbers
-            await asyncio.sleep(0.2)
-        raise NotReady("the topic does not exist", where=self._name, do="Create it with `headroom topics apply`")
 
     async def _read(self, barrier: Barrier) -> None:
         try:

@@ -212,10 +212,12 @@ class ShardRuntime(Runtime):
 
     async def _finish(self) -> None:
         self._may_flush.clear()
-        for slot in self._slots.values():
-            async with slot.lock:
-                if slot.barrier is None:
-                    await self._flush(slot)
+        await asyncio.gather(*(self._flush_last(slot) for slot in self._slots.values()))
+
+    async def _flush_last(self, slot: Slot) -> None:
+        async with slot.lock:
+            if slot.barrier is None:
+                await self._flush(slot)
 
     async def close(self) -> None:
         await super().close()

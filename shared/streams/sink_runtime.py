@@ -19,6 +19,11 @@ class SinkRuntime(Runtime):
         super().__init__(role.name, role.topics, kafka.topic_prefix, health, fail)
         self._sink = role.sink
         self._applied: dict[TP, int] = {}
+        self._storing = False
+
+    def problem(self) -> str | None:
+        # A sink whose database is away waits for it; another process would only wait as well.
+        return None if self._storing else super().problem()
 
     def applied(self) -> Mapping[TP, int]:
         return self._applied
@@ -51,7 +56,9 @@ class SinkRuntime(Runtime):
         topic = self.topics[tp.topic]
         records = unseen(fetched.records, self._applied[tp])
         if records:
+            self._storing = True
             await self._sink.apply(Batch(topic, tp.partition, records, fetched.next_offset))
+            self._storing = False
             self.count(topic, records)
         if tp in self._applied:  # a rebalance may have taken it away meanwhile
             self._applied[tp] = max(fetched.next_offset, self._applied[tp])

@@ -184,6 +184,7 @@ class BatchConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.epoch = 0
+        self._sought = False
         self.ends: dict[TP, int] = {}
         self._seen: dict[TP, int] = {}
         self._done: dict[TP, int] = {}
@@ -201,6 +202,10 @@ class BatchConsumer(driver.Consumer):
             await self.wait(cast(Any, self.can_resume_flow))
         epoch = self.epoch
         if self.should_stop:
+            return
+        if not self._sought:
+            # Faust resumes the flow also when seeking took too long; nothing may be read from positions nobody planned.
+            await self.sleep(0.1)
             return
         drained = await self._thread.drain(self._active_partitions, self._seen, epoch, timeout)
         self.ends.update(drained.ends)
@@ -257,6 +262,7 @@ class BatchConsumer(driver.Consumer):
     async def perform_seek(self) -> None:
         """Start every assigned partition where the planner says."""
         self.epoch += 1
+        self._sought = False
         self._seen.clear()
         self._done.clear()
         assigned = frozenset(self.assignment())
@@ -267,6 +273,7 @@ class BatchConsumer(driver.Consumer):
             self._read_offset[tp] = None
             self._committed_offset[tp] = None
         await self._thread.seek_all(starts)
+        self._sought = True
 
     async def committed_offsets(self, tps: Iterable[TP]) -> dict[TP, int | None]:
         return await self._thread.committed_offsets(list(tps))

@@ -79,7 +79,7 @@ async def test_an_input_is_not_committed_before_its_flush(
 async def test_bookkeeping_does_not_grow(system: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many records pass, the consumer remembers one number per partition."""
     consumers: list[BatchConsumer] = []
-    monkeypatch.setattr(BatchConsumer, "on_init", consumers.append)
+    monkeypatch.setattr(BatchConsumer, "on_init", lambda self: consumers.append(self))  # noqa: PLW0108 - a method
     await toy.produce(system, INPUT, toy.load(4, 40_000))
     async with toy.running(system):
         await eventually(lambda: toy.committed_is(system, "counter", INPUT, dict.fromkeys(range(4), 10_000)))
