@@ -17,7 +17,6 @@ from services.notifier.api import subscriptions as subscription_routes
 from services.notifier.channels.webhook import Webhook
 from services.notifier.consumer import RecalibrationSink
 from services.notifier.delivery import Worker
-from services.notifier.domain.egress import networks
 from services.notifier.relay import Relay
 from services.notifier.settings import NotifierSettings
 from services.notifier.store.answers import Answers
@@ -41,7 +40,7 @@ from shared.topics import RECALIBRATIONS
 
 ROLE = "notifier"
 RELAY_ID = "notifier-relay"
-CONNECTIONS = 16
+CONNECTIONS = 8
 
 
 class Notifier:
@@ -53,11 +52,13 @@ class Notifier:
         sending = settings.notifier
         self.health = Health()
         self.engine = create_engine(settings.database_url, pool_size=CONNECTIONS)
-        self._exempt = networks(sending.allow_networks)
+        # Deliveries have connections of their own: however many are settled, people are answered.
+        self.delivery_engine = create_engine(settings.database_url, pool_size=CONNECTIONS)
+        self._exempt = tuple(sending.allow_networks)
         self._subscriptions, self._deliveries = Subscriptions(self.engine), Deliveries(self.engine)
         self._recalibrations, self._answers = Recalibrations(self.engine), Answers(self.engine)
         self._feed, self._outbox = Feed(self.engine), Outbox(self.engine)
-        self._queue = Queue(self.engine, uuid.uuid4(), timedelta(seconds=sending.lease))
+        self._queue = Queue(self.delivery_engine, uuid.uuid4(), timedelta(seconds=sending.lease))
         self.webhook = Webhook(exempt=self._exempt, timeout=sending.timeout, connections=sending.concurrency)
         self.worker = Worker(
             self._queue,
@@ -110,6 +111,7 @@ class Notifier:
         """Run until ``stop`` is set; an error in any part ends all of it."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.engine.dispose)
+            stack.push_async_callback(self.delivery_engine.dispose)
             await stack.enter_async_context(self.webhook)
             producer = create_producer(self._settings.kafka)
             await producer.start()

@@ -15,12 +15,13 @@ import structlog
 
 from services.notifier import metrics
 from services.notifier.channels.webhook import Webhook
-from services.notifier.domain.schedule import Delivered, Verdict, judge
+from services.notifier.domain.schedule import Delivered, judge
 from services.notifier.store.away import AWAY, patiently
-from services.notifier.store.queue import Attempt, Leased, Queue, outcome
+from services.notifier.store.queue import Attempt, Leased, Queue, Settlement, outcome
 from shared.clock import WallClock
 
 RELEASE_WITHIN = 2.0
+SETTLED_TOGETHER = 200
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,7 @@ class Worker:
         self._concurrency, self._per_endpoint, self._lease, self._poll = concurrency, per_endpoint, lease, poll
         self._clock = WallClock()
         self._under_way: dict[int, uuid.UUID] = {}
+        self._over: asyncio.Queue[Settlement] = asyncio.Queue()
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -46,6 +48,7 @@ class Worker:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._renew())
+                tasks.create_task(self._settle())
                 while True:
                     await self._round(tasks)
         finally:
@@ -61,14 +64,6 @@ class Worker:
             await asyncio.wait_for(self._wake.wait(), self._poll)
         except TimeoutError:
             return
-
-    async def _release(self) -> None:
-        """Leave what was under way to others at once; if that cannot be said, its leases run out by themselves."""
-        try:
-            async with asyncio.timeout(RELEASE_WITHIN):
-                await self._queue.release()
-        except AWAY as error:
-            log.warning("the leases could not be given back and will run out", error=type(error).__name__)
 
     async def _take(self) -> list[Leased]:
         room = self._concurrency - len(self._under_way)
@@ -92,21 +87,43 @@ class Worker:
                 await patiently("renewing leases", self._queue.renew)
 
     async def _deliver(self, leased: Leased) -> None:
-        """One attempt from the request to its settling."""
+        """One attempt."""
         began = self._clock.now()
         answer, seconds, text = await self._webhook.send(leased.url, leased.event, leased.body, leased.active, began)
-        ended = self._clock.now()
-        verdict = judge(answer, leased.attempts + 1, ended, random.uniform(-1, 1))
-        attempt = Attempt(began, timedelta(seconds=seconds), answer.status, text)
-        held = await patiently("settling a delivery", lambda: self._queue.settle(leased, attempt, verdict))
-        del self._under_way[leased.id]
-        self._count(leased, verdict, held, seconds)
-        self.wake()
+        verdict = judge(answer, leased.attempts + 1, self._clock.now(), random.uniform(-1, 1))
+        self._over.put_nowait(
+            Settlement(leased, Attempt(began, timedelta(seconds=seconds), answer.status, text), verdict)
+        )
 
-    def _count(self, leased: Leased, verdict: Verdict, held: bool, seconds: float) -> None:
+    async def _settle(self) -> None:
+        """Settle what is over, for ever; while one transaction is under way the next one gathers."""
+        while True:
+            over = [await self._over.get(), *self._at_once()]
+            held = await patiently("settling deliveries", lambda: self._queue.settle(over))  # noqa: B023 - awaited here
+            for one in over:
+                del self._under_way[one.leased.id]
+                self._count(one, one.leased.id in held)
+            self.wake()
+
+    def _at_once(self) -> list[Settlement]:
+        """What more is over by now."""
+        return [self._over.get_nowait() for _ in range(min(self._over.qsize(), SETTLED_TOGETHER))]
+
+    async def _release(self) -> None:
+        """Settle what is over and leave the rest to others; if that cannot be said, the leases run out."""
+        try:
+            async with asyncio.timeout(RELEASE_WITHIN):
+                if over := self._at_once():
+                    await self._queue.settle(over)
+                await self._queue.release()
+        except AWAY as error:
+            log.warning("the leases could not be given back and will run out", error=type(error).__name__)
+
+    def _count(self, one: Settlement, held: bool) -> None:
+        leased, verdict = one.leased, one.verdict
         said = outcome(verdict) if held else "lost"
         metrics.ATTEMPTS.labels(leased.channel, said).inc()
-        metrics.ATTEMPT_SECONDS.labels(leased.channel).observe(seconds)
+        metrics.ATTEMPT_SECONDS.labels(leased.channel).observe(one.attempt.took.total_seconds())
         if held and isinstance(verdict, Delivered):
             metrics.LATENCY.observe(max(0.0, (self._clock.now() - leased.recorded).total_seconds()))
         else:

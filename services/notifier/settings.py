@@ -1,15 +1,14 @@
 """What the notifier can be told: ``HEADROOM_NOTIFIER__…``."""
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, IPvAnyNetwork
 
-from services.notifier.domain.egress import networks
 from shared.settings import Settings
 
 
 class DeliverySettings(BaseModel):
     """How messages are sent."""
 
-    allow_networks: list[str] = Field(
+    allow_networks: list[IPvAnyNetwork] = Field(
         [], description="CIDRs that may be dialled although they are private: receivers of one's own"
     )
     concurrency: int = Field(512, ge=1, description="attempts under way in one process")
@@ -21,12 +20,6 @@ class DeliverySettings(BaseModel):
     poll: float = Field(0.5, gt=0, description="seconds between looks for deliveries that others planned")
     keep_days: int = Field(90, ge=30, description="days that ended deliveries and the stream's past are kept")
     heartbeat: float = Field(15.0, gt=0, description="seconds between comments on a stream on which nothing happens")
-
-    @field_validator("allow_networks")
-    @classmethod
-    def _are_networks(cls, value: list[str]) -> list[str]:
-        networks(value)
-        return value
 
 
 class NotifierSettings(Settings):

@@ -8,7 +8,7 @@ answers there.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import SplitResult, urlsplit
 
 Address = IPv4Address | IPv6Address
@@ -82,11 +82,6 @@ class Ruling:
 
 
 ALLOWED = Ruling(True)
-
-
-def networks(texts: Sequence[str]) -> tuple[Network, ...]:
-    """The networks that ``texts`` name in CIDR notation; raises ValueError when one is none."""
-    return tuple(ip_network(text) for text in texts)
 
 
 def rule_on(address: Address, exempt: Sequence[Network] = ()) -> Ruling:

@@ -54,6 +54,25 @@ LEASE = sa.text("""
 """)
 
 
+SETTLE = sa.text("""
+    UPDATE deliveries
+    SET attempts = deliveries.attempts + 1,
+        state = settled.state,
+        status = settled.status,
+        reason = settled.reason,
+        due = coalesce(clock_timestamp() + settled.wait, deliveries.due),
+        ended = CASE WHEN settled.state <> 'pending' THEN clock_timestamp() END,
+        leased_by = NULL,
+        leased_until = NULL
+    FROM unnest(
+        CAST(:ids AS bigint[]), CAST(:states AS text[]), CAST(:statuses AS int[]), CAST(:reasons AS text[]),
+        CAST(:waits AS interval[])
+    ) AS settled(id, state, status, reason, wait)
+    WHERE deliveries.id = settled.id AND deliveries.leased_by = :worker AND deliveries.state = 'pending'
+    RETURNING deliveries.id
+""")
+
+
 @dataclass(frozen=True, slots=True)
 class Leased:
     """A delivery to attempt now. ``attempts`` were made before in this round; ``active`` secrets all sign."""
@@ -77,6 +96,15 @@ class Attempt:
     took: timedelta
     status: int | None
     answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """An attempt that is over, and what follows from it."""
+
+    leased: Leased
+    attempt: Attempt
+    verdict: Verdict
 
 
 class Queue:
@@ -136,53 +164,34 @@ class Queue:
                 .values(leased_by=None, leased_until=None)
             )
 
-    async def settle(self, leased: Leased, attempt: Attempt, verdict: Verdict) -> bool:
-        """Record an attempt and what follows from it, in one transaction.
+    async def settle(self, settlements: Sequence[Settlement]) -> set[int]:
+        """Record attempts and what follows from them, all in one transaction; the deliveries whose lease was held.
 
-        False when the lease had been taken over meanwhile: then the attempt is recorded as lost, and what becomes of
+        Of the others the lease had been taken over meanwhile: their attempt is recorded as lost, and what becomes of
         the delivery is the other worker's to say.
         """
+        gone = {one.leased.subscription: one for one in settlements if isinstance(one.verdict, Gone)}
         async with self._engine.begin() as connection:
-            if isinstance(verdict, Gone):
+            for subscription in sorted(gone):
                 # First of all locks: two that find the receiver gone would else each wait for the other's delivery.
-                await lock_subscription(connection, leased.subscription)
-            held = await self._apply(connection, leased, attempt, verdict)
-            await connection.execute(
-                sa.insert(attempts).values(
-                    delivery=leased.id,
-                    at=attempt.at,
-                    milliseconds=round(attempt.took / timedelta(milliseconds=1)),
-                    status=attempt.status,
-                    outcome=outcome(verdict) if held else "lost",
-                    reason=verdict.reason,
-                    answer=attempt.answer,
-                )
-            )
-            if held and isinstance(verdict, Gone):
-                await _end(connection, leased.subscription, verdict, attempt.at)
+                await lock_subscription(connection, subscription)
+            held = await self._apply(connection, settlements)
+            await connection.execute(sa.insert(attempts), [_line(one, one.leased.id in held) for one in settlements])
+            for one in gone.values():
+                if one.leased.id in held:
+                    await _end(connection, one)
         return held
 
-    async def _apply(self, connection: AsyncConnection, leased: Leased, attempt: Attempt, verdict: Verdict) -> bool:
-        values: dict[str, object] = {
-            "attempts": deliveries.c.attempts + 1,
-            "status": attempt.status,
-            "reason": verdict.reason,
-            "leased_by": None,
-            "leased_until": None,
+    async def _apply(self, connection: AsyncConnection, settlements: Sequence[Settlement]) -> set[int]:
+        values = {
+            "worker": self._worker,
+            "ids": [one.leased.id for one in settlements],
+            "states": [_state(one.verdict) for one in settlements],
+            "statuses": [one.attempt.status for one in settlements],
+            "reasons": [one.verdict.reason for one in settlements],
+            "waits": [one.verdict.after if isinstance(one.verdict, Again) else None for one in settlements],
         }
-        if isinstance(verdict, Again):
-            values["due"] = sa.func.clock_timestamp() + verdict.after
-        else:
-            values["state"] = "delivered" if isinstance(verdict, Delivered) else "given-up"
-            values["ended"] = sa.func.clock_timestamp()
-        changed = await connection.execute(
-            sa.update(deliveries)
-            .where(
-                deliveries.c.id == leased.id, deliveries.c.leased_by == self._worker, deliveries.c.state == "pending"
-            )
-            .values(**values)
-        )
-        return changed.rowcount == 1
+        return set((await connection.execute(SETTLE, values)).scalars())
 
 
 def outcome(verdict: Verdict) -> str:
@@ -198,16 +207,42 @@ def outcome(verdict: Verdict) -> str:
             return "given-up"
 
 
-async def _end(connection: AsyncConnection, subscription: uuid.UUID, verdict: Gone, now: datetime) -> None:
+def _state(verdict: Verdict) -> str:
+    """The state in which a verdict leaves a delivery."""
+    match verdict:
+        case Again():
+            return "pending"
+        case Delivered():
+            return "delivered"
+        case _:
+            return "given-up"
+
+
+def _line(one: Settlement, held: bool) -> dict[str, object]:
+    """A line of the log of attempts."""
+    return {
+        "delivery": one.leased.id,
+        "at": one.attempt.at,
+        "milliseconds": round(one.attempt.took / timedelta(milliseconds=1)),
+        "status": one.attempt.status,
+        "outcome": outcome(one.verdict) if held else "lost",
+        "reason": one.verdict.reason,
+        "answer": one.attempt.answer,
+    }
+
+
+async def _end(connection: AsyncConnection, one: Settlement) -> None:
     """The receiver is gone: end the subscription, give up what waits for it, and say so where its owner looks."""
+    subscription, reason = one.leased.subscription, one.verdict.reason
     name = await connection.scalar(
         sa.update(subscriptions)
         .where(subscriptions.c.id == subscription)
-        .values(enabled=False, disabled_reason=verdict.reason, changed=sa.func.clock_timestamp())
+        .values(enabled=False, disabled_reason=reason, changed=sa.func.clock_timestamp())
         .returning(subscriptions.c.name)
     )
-    await give_up_all(connection, subscription, verdict.reason)
-    data = messages.plain_data(subscription=str(subscription), name=name, reason=verdict.reason, at=now.isoformat())
+    await give_up_all(connection, subscription, reason)
+    at = one.attempt.at.isoformat()
+    data = messages.plain_data(subscription=str(subscription), name=name, reason=reason, at=at)
     await lock_appending(connection)
     await append(connection, [Happening(f"disabled-{uuid.uuid4()}", "subscription.disabled", data)])
 

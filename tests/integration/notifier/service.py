@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import IPv4Network
 from typing import Any
 
 import aiohttp
@@ -34,7 +35,7 @@ async def serving(database_url: str, **sending: Any) -> AsyncIterator[Service]:
     settings = NotifierSettings(
         database_url=database_url,
         bootstrap_key_hash=hash_key(KEY),
-        notifier=DeliverySettings(allow_networks=["127.0.0.0/8"], poll=0.1, **sending),
+        notifier=DeliverySettings(allow_networks=[IPv4Network("127.0.0.0/8")], poll=0.1, **sending),
         http=HttpSettings(port=free_port()),
     )
     notifier, stop = create_app(settings), asyncio.Event()
@@ -54,6 +55,7 @@ async def serving(database_url: str, **sending: Any) -> AsyncIterator[Service]:
         for part in running:
             part.cancel()
     await notifier.engine.dispose()
+    await notifier.delivery_engine.dispose()
 
 
 async def _answers(service: Service) -> bool:

@@ -245,7 +245,13 @@ async def test_every_route_declares_a_scope(service: Service) -> None:
     assert len(routes) >= 14
     for route in routes:
         scopes = [getattr(one.call, "scopes", ()) for one in route.dependant.dependencies]
-        wanted = ("read",) if "GET" in route.methods else ("decide",) if "recalibrations" in route.path else ("admin",)
+        wanted = (
+            ("read",)
+            if "GET" in (route.methods or ())
+            else ("decide",)
+            if "recalibrations" in route.path
+            else ("admin",)
+        )
         assert scopes == [wanted], route.path
 
 

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from ipaddress import IPv4Network
 
 import pytest
 import sqlalchemy as sa
@@ -12,12 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.notifier.channels.webhook import Webhook
 from services.notifier.delivery import Worker
-from services.notifier.domain.egress import networks
 from services.notifier.domain.schedule import Delivered
 from services.notifier.domain.signing import secret_of
 from services.notifier.store.deliveries import Deliveries, Delivery, PastAttempt
 from services.notifier.store.feed import Feed
-from services.notifier.store.queue import Attempt, Queue
+from services.notifier.store.queue import Attempt, Queue, Settlement
 from services.notifier.store.recalibrations import Recalibrations
 from services.notifier.store.subscriptions import Subscriptions
 from services.notifier.store.tables import deliveries
@@ -32,7 +32,7 @@ LEASE = 10.0
 async def working(engine: AsyncEngine, *, timeout: float = 5.0, lease: float = LEASE) -> AsyncIterator[Worker]:
     """A worker at work, with room for four attempts per subscription."""
     queue = Queue(engine, uuid.uuid4(), timedelta(seconds=lease))
-    async with Webhook(exempt=networks(["127.0.0.0/8"]), timeout=timeout, connections=100) as webhook:
+    async with Webhook(exempt=(IPv4Network("127.0.0.0/8"),), timeout=timeout, connections=100) as webhook:
         worker = Worker(queue, webhook, concurrency=100, per_endpoint=4, lease=lease, poll=0.05)
         task = asyncio.create_task(worker.run())
         try:
@@ -237,8 +237,8 @@ async def test_a_lease_that_ran_out_is_taken_over_and_its_old_holder_cannot_sett
     [leased] = await first.take(room=1, per_endpoint=1, under_way={}, mine=[])
     assert await take(second) == []
     await eventually(lambda: take(second))
-    attempt = Attempt(MOMENT, timedelta(), 200, "")
-    assert not await first.settle(leased, attempt, Delivered("answered 200"))
+    settlement = Settlement(leased, Attempt(MOMENT, timedelta(), 200, ""), Delivered("answered 200"))
+    assert await first.settle([settlement]) == set()
     delivery, [line] = await only(engine)
     assert (delivery.state, line.outcome) == ("pending", "lost")
 

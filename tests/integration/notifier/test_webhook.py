@@ -5,17 +5,17 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from ipaddress import IPv4Network
 
 import pytest
 from aiohttp import web
 
 from services.notifier.channels.webhook import ANSWER_BYTES, SHOWN_BYTES, Webhook
-from services.notifier.domain.egress import networks
 from services.notifier.domain.schedule import Answer
 from tests.integration.notifier.made import SECRET
 from tests.integration.notifier.receiver import Receiver, with_headers
 
-OWN = networks(["127.0.0.0/8"])
+OWN = (IPv4Network("127.0.0.0/8"),)
 
 
 @pytest.fixture

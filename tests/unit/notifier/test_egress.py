@@ -1,15 +1,15 @@
 """The guard of egress: addresses, answers of name servers, URLs."""
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notifier.domain.egress import networks, rule_on, rule_on_answers, rule_on_url
+from services.notifier.domain.egress import rule_on, rule_on_answers, rule_on_url
 from tests.unit.notifier.vectors import vectors
 
-OWN = networks(["127.0.0.0/8", "fd00:1::/32"])
+OWN = (IPv4Network("127.0.0.0/8"), IPv6Network("fd00:1::/32"))
 
 
 def test_every_address_of_the_vectors() -> None:
