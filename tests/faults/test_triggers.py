@@ -18,11 +18,12 @@ from shared.schemas.frame import Frame
 from shared.settings import KafkaSettings
 from shared.topics import EPISODES, FRAMES, PLANS, RECALIBRATIONS
 from tests.integration.streams import toy
-from tests.unit.triggers.scenes import Log, plans, published, undisturbed
+from tests.unit.triggers.scenes import Log, published, undisturbed
 from tests.unit.triggers.test_trigger_shard import FIRST, KNOWN, SECOND, story
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
+FEED_EVERY = 0.05
 KILLS = int(os.environ.get("HEADROOM_FAULT_RUNS", "4"))
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
@@ -78,6 +79,7 @@ async def publish(kafka: KafkaSettings, frames: list[Frame], enough: asyncio.Eve
     """Publish frames one after another until there were enough faults; returns those that were published."""
     sent = 0
     while sent < len(frames) and not enough.is_set():
+        await asyncio.sleep(FEED_EVERY)
         part = frames[sent : sent + 2]
         await toy.produce(kafka, FRAMES, [(0, b"", frame.encode(one)) for one in part])
         sent += len(part)
@@ -109,7 +111,7 @@ async def test_kills_while_frames_come_in(kafka_settings: KafkaSettings, process
         async def moved_on(before: int = before) -> bool:
             return await number_told(kafka_settings) > before + chance.randrange(5)
 
-        await eventually(moved_on, within=60)
+        await eventually(moved_on, within=90, every=0.3)
         assert not publishing.done(), "the frames ended before the fault"
         process.kill()
         process.wait()
@@ -117,7 +119,7 @@ async def test_kills_while_frames_come_in(kafka_settings: KafkaSettings, process
     published_ = await publishing
     processes.start("triggers-1")
     expected = undisturbed(published_, KNOWN)
-    await eventually(lambda: settled(kafka_settings, expected), within=120)
+    await eventually(lambda: settled(kafka_settings, expected), within=120, every=0.5)
 
 
 async def test_a_stalled_owner_is_replaced_and_cannot_write_again(
@@ -126,13 +128,15 @@ async def test_a_stalled_owner_is_replaced_and_cannot_write_again(
     frames = story(11, 400)
     first = processes.start()
     await publish(kafka_settings, frames[:200], asyncio.Event())
-    await eventually(lambda: settled(kafka_settings, undisturbed(frames[:200], plans(FIRST, SECOND))), within=60)
+    await eventually(
+        lambda: settled(kafka_settings, undisturbed(frames[:200], plans(FIRST, SECOND))), within=90, every=0.5
+    )
     first.send_signal(signal.SIGSTOP)
     processes.start()
     await publish(kafka_settings, frames[200:], asyncio.Event())
-    expected = undisturbed(frames, KNOWN)
-    await eventually(lambda: settled(kafka_settings, expected), within=90)
+    both = undisturbed(frames, KNOWN)
+    await eventually(lambda: settled(kafka_settings, both), within=90, every=0.5)
     first.send_signal(signal.SIGCONT)
     await publish(kafka_settings, story(12, 50), asyncio.Event())
     longer = undisturbed([*frames, *story(12, 50)], KNOWN)
-    await eventually(lambda: settled(kafka_settings, longer), within=90)
+    await eventually(lambda: settled(kafka_settings, longer), within=90, every=0.5)
