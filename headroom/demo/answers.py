@@ -66,9 +66,7 @@ class Owners:
         owner = recalibration.owners[0]
         held = to_hold(recalibration, answer, facts)
         effects = effects_of(recalibration, answer, held, facts.week)
-        facts.decisions.append(
-            Answered(recalibration, facts.now, owner.id, answer.why, held, dict(facts.work), facts.first_overloaded())
-        )
+        facts.decisions.append(Answered(recalibration, facts.now, owner.id, answer.why, held, dict(facts.work)))
         await self.api.decide(recalibration.id, by=owner.id, why=answer.why, action=answer.action, effects=effects)
         self.say(f"{owner.name} decides: {answer.why}", "bold green")
         if answer.requote_after is not None:

@@ -27,6 +27,8 @@ from shared.clock import HeldClock
 EXAMPLE = ROOT / "examples" / "margin-volume-trap"
 DAY = 86_400.0
 FIRST_PORT = 8090
+WIDTH_ELSEWHERE = 120
+"""Characters in a line where there is no terminal."""
 PARTITIONS = 2
 """A few hundred deals need no more."""
 
@@ -50,6 +52,8 @@ def demo(
     story = read_story(EXAMPLE / "story.yaml")
     console = Console(stderr=as_json, highlight=False)
     live = console.is_terminal and not as_json
+    if not console.is_terminal:
+        console.width = WIDTH_ELSEWHERE
     try:
         with running(story, console, speed=2.0 if fast else speed) as (system, clock):
             with Screen(console, live=live) as screen:
@@ -65,7 +69,8 @@ def demo(
         raise typer.Exit(130) from None
     if not summary.ok:
         failed = "; ".join(claim.claim for claim in summary.claims if not claim.holds)
-        sys.stderr.write(f"The story did not come out as it should: not so was: {failed}.\n")
+        hint = "On a busy machine try --speed 0.5."
+        sys.stderr.write(f"The story did not come out as it should; this did not hold: {failed}. {hint}\n")
         raise typer.Exit(1)
 
 

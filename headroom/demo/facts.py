@@ -42,7 +42,6 @@ class Answered:
     why: str
     held: list[str]
     work: dict[str, WorkState]
-    overloaded: Position | None
 
 
 @dataclass(slots=True)
@@ -62,6 +61,8 @@ class Facts:
     open_at_alarm: int = 0
     won_at_alarm: int = 0
     decisions: list[Answered] = field(default_factory=list)
+    foreseen: Position | None = None
+    """The earliest overload that was seen coming before anything was decided."""
 
     @property
     def zone(self) -> ZoneInfo:
@@ -107,6 +108,12 @@ class Facts:
         if seen is not None:
             self.green[seen.period] = self.green.get(seen.period, True) and seen.green
         return seen
+
+    def see_overload(self) -> None:
+        """Note the first overload ahead; once something is decided, what was foreseen without it stays."""
+        first = self.first_overloaded()
+        if first is not None and not self.decisions and (self.foreseen is None or first.week < self.foreseen.week):
+            self.foreseen = first
 
     def first_overloaded(self) -> Position | None:
         """The first week from now on in which a pool has more expected demand than capacity."""

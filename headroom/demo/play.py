@@ -103,9 +103,8 @@ class Play:
 
     async def _watch(self, telling: asyncio.Task[None], receiver: Receiver, api: Api, owners: Owners) -> None:
         while not telling.done():
-            self._facts.now = self._clock.now()
-            self._narrate()
             await self._look(api)
+            self._narrate()
             for recalibration in self._hear(receiver):
                 owners.hear(recalibration)
             if self._decide:
@@ -121,7 +120,6 @@ class Play:
     async def _settle(self, receiver: Receiver, api: Api) -> None:
         """Look until the system has taken everything in and every planned message has arrived or been given up."""
         deadline = asyncio.get_running_loop().time() + SETTLED_WITHIN
-        self._facts.now = self._clock.now()
         while asyncio.get_running_loop().time() < deadline:
             await self._look(api)
             self._hear(receiver)
@@ -141,7 +139,9 @@ class Play:
             self._facts.deals[id] = deal
             if is_as_told(deal, self._awaited[id]):
                 del self._awaited[id]
+        self._facts.now = self._clock.now()
         self._facts.see_bookings()
+        self._facts.see_overload()
 
     def _hear(self, receiver: Receiver) -> list[Recalibration]:
         """What the receiver got since the last time, noted and shown."""

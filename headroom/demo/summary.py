@@ -180,7 +180,7 @@ def _release(story: Story, facts: Facts) -> Release:
 def _alarm(facts: Facts, release: Release) -> Alarm:
     first = facts.firings[0]
     fired = first.fired.astimezone(facts.zone)
-    overload = next((d.overloaded for d in facts.decisions if d.overloaded is not None), None)
+    overload = facts.foreseen
     last = min((r.last_responsible for r in facts.firings if r.last_responsible is not None), default=None)
     return Alarm(
         trigger=first.trigger,

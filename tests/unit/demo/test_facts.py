@@ -117,3 +117,19 @@ def test_the_first_overloaded_week_is_ahead_of_now() -> None:
     first = facts.first_overloaded()
     assert first is not None
     assert first.week == "2026-W23"
+
+
+def test_what_was_foreseen_before_a_decision_stays() -> None:
+    facts = Facts(PLAN, datetime(2026, 5, 8, tzinfo=UTC))
+
+    def overload_in(week: str, utilisation: float = 1.5) -> None:
+        facts.positions["implementation", week] = Position(
+            pool="implementation", week=week, unit="hours", capacity=480, planned=480, utilisation=utilisation
+        )
+        facts.see_overload()
+
+    overload_in("2026-W24")
+    overload_in("2026-W23")
+    overload_in("2026-W23", utilisation=0.5)
+    assert facts.foreseen is not None
+    assert facts.foreseen.week == "2026-W23"

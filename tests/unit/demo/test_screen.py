@@ -135,7 +135,7 @@ def test_what_is_asked_stays_on_the_picture_and_shows_the_answer() -> None:
     facts = some_facts()
     facts.hear(alarm())
     assert "release-slipping: firing, critical, since 09 May" in shown(facts)
-    facts.decisions.append(Answered(alarm(), facts.now, "head-of-engineering", "Five keep it.", [], {}, None))
+    facts.decisions.append(Answered(alarm(), facts.now, "head-of-engineering", "Five keep it.", [], {}))
     facts.hear(msgspec.structs.replace(alarm(), kind="resolved", summary="core-release is settled."))
     text = shown(facts)
     assert "release-slipping: resolved" in text

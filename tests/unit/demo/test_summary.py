@@ -71,11 +71,12 @@ def some_facts(*, decide: bool = True, won: bool = False) -> Facts:
     facts.green = {"2026-Q1": True, "2026-Q2": True}
     facts.hear(firing())
     facts.see_work([state(6.0, "2026-W31")])
-    overloaded = Position(
+    facts.positions["implementation", "2026-W23"] = Position(
         pool="implementation", week="2026-W23", unit="hours", capacity=480, planned=480, utilisation=1.2
     )
+    facts.see_overload()
     if decide:
-        facts.decisions.append(Answered(firing(), FIRED, "o", "why", ["crm/E-00"], dict(facts.work), overloaded))
+        facts.decisions.append(Answered(firing(), FIRED, "o", "why", ["crm/E-00"], dict(facts.work)))
         facts.see_work([state(1.0, "2026-W26")])
     return facts
 
