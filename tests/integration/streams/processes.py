@@ -11,17 +11,18 @@ from pathlib import Path
 from shared.settings import KafkaSettings
 
 ROOT = Path(__file__).parents[3]
+WORKER = "tests.integration.streams.worker"
 
 
 class Worker:
     """One process that runs the counting role; what it says and logs is kept in files."""
 
-    def __init__(self, kafka: KafkaSettings, name: str, folder: Path) -> None:
+    def __init__(self, kafka: KafkaSettings, name: str, folder: Path, instance: str) -> None:
         self.out = folder / f"{name}.out"
         self.log = folder / f"{name}.log"
         with self.out.open("w") as out, self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.integration.streams.worker", kafka.bootstrap, kafka.topic_prefix, name],
+                [sys.executable, "-m", WORKER, kafka.bootstrap, kafka.topic_prefix, name, instance],
                 cwd=ROOT,
                 stdout=out,
                 stderr=log,
@@ -66,6 +67,6 @@ class Starter:
         self.kafka, self.folder = kafka, folder
         self.started: list[Worker] = []
 
-    def __call__(self, name: str) -> Worker:
-        self.started.append(Worker(self.kafka, name, self.folder))
+    def __call__(self, name: str, instance: str = "") -> Worker:
+        self.started.append(Worker(self.kafka, name, self.folder, instance))
         return self.started[-1]

@@ -46,6 +46,22 @@ async def test_kill_dash_nine_under_load(system: KafkaSettings, start: Starter) 
 
 
 @pytest.mark.faults
+async def test_a_static_member_is_back_without_a_rebalance(system: KafkaSettings, start: Starter) -> None:
+    """Killed and started again under its instance id, a worker gets its shards before its old session has ended."""
+    async with toy.feeding(system, PARTITIONS) as written:
+        other = start("other", "b")
+        await eventually(lambda: other.said("restored") == PARTITIONS, within=60)
+        worker = start("worker", "a")
+        await eventually(lambda: worker.said("restored") == PARTITIONS // 2, within=60)
+        shards = other.said("shard")
+        worker.kill()
+        again = start("again", "a")
+        await eventually(lambda: again.said("restored") == PARTITIONS // 2, within=60)
+        assert other.said("shard") == shards
+    await eventually(lambda: toy.counts_are(system, toy.tally(written)), within=60)
+
+
+@pytest.mark.faults
 async def test_one_two_one_workers_under_load(system: KafkaSettings, start: Starter) -> None:
     """A second worker takes half of the shards and gives them back; the first keeps its own half throughout."""
     async with toy.feeding(system, PARTITIONS) as written:

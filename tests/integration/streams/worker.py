@@ -1,4 +1,4 @@
-"""The counting role as a process of its own, to be killed: ``worker.py BOOTSTRAP PREFIX NAME``.
+"""The counting role as a process of its own, to be killed: ``worker.py BOOTSTRAP PREFIX NAME [INSTANCE]``.
 
 Each flush also writes a pulse, so there is always something to write: its value names the worker. Prints ``shard N``
 for every shard it makes and ``restored N`` when one is live.
@@ -33,9 +33,11 @@ class Telling(toy.Counter):
         return [*super().flush(now), pulse]
 
 
-async def main(bootstrap: str, prefix: str, name: str) -> None:
+async def main(bootstrap: str, prefix: str, name: str, instance: str = "") -> None:
+    # A static member is waited for longer, so that a restart on a busy machine still falls into its session.
+    kafka = toy.settings(bootstrap, prefix, instance_id=instance or None, session_timeout=40.0 if instance else 6.0)
     role = Role("counter", (toy.COUNTS,), (toy.INPUT,), lambda number: Telling(number, name), flush_every=0.2)
-    task = asyncio.ensure_future(run(role, kafka=toy.settings(bootstrap, prefix), health=Health()))
+    task = asyncio.ensure_future(run(role, kafka=kafka, health=Health()))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         await task
