@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
+from services.triggers.domain.gap import demand, missing
 from shared.schemas.position import Position, WorkState
 from shared.schemas.week import weeks_between
 
@@ -25,21 +26,6 @@ class Field(Generic[Thing]):
     unit: str
     meaning: str
     read: Callable[[Thing, str], Value]
-
-
-def demand(position: Position) -> float:
-    """Expected demand of a position: base + booked + expected, in the pool's unit."""
-    return position.base + position.booked + position.expected
-
-
-def need(position: Position) -> float:
-    """What is safe to be able to do: the demand not exceeded in four of five cases, at least the expected."""
-    return max(demand(position), position.p80)
-
-
-def missing(position: Position) -> float:
-    """How far ``need`` lies above capacity, in the pool's unit; never below zero."""
-    return max(0.0, need(position) - position.capacity)
 
 
 def _number(name: str, unit: str, meaning: str) -> Field[Position]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.triggers.domain.fields import missing, need
+from services.triggers.domain.gap import demand, missing, missing_together, need
 from services.triggers.domain.responsible import end_of, last_hire_week, last_stop_week, people_needed
 from services.triggers.domain.rules import Rule
 from services.triggers.domain.table import Table
@@ -44,7 +44,8 @@ def find(rule: Rule, scope: str, episode: Episode, table: Table) -> Findings:
 def _of_pool(rule: Rule, pool: str, episode: Episode, table: Table) -> Findings:
     known = table.positions.get(pool, {})
     breached = [known[week] for week in episode.weeks if week in known]
-    gap = {position.week: missing(position) for position in breached if position.week >= table.week}
+    ahead = [position for position in breached if position.week >= table.week]
+    gap = {position.week: missing(position) for position in ahead}
     cause, others = _causes(breached)
     last, clause = _hiring(rule, pool, gap, table.week)
     return Findings(
@@ -52,7 +53,7 @@ def _of_pool(rule: Rule, pool: str, episode: Episode, table: Table) -> Findings:
         unit=_unit(rule, pool),
         from_week=episode.weeks[0] if episode.weeks else None,
         to_week=episode.weeks[-1] if episode.weeks else None,
-        size=sum(gap.values()),
+        size=missing_together(rule.plan, pool, ahead),
         weeks=[_week(position) for position in breached],
         cause=cause,
         others=others,
@@ -74,7 +75,7 @@ def _week(position: Position) -> Week:
 
 def _causes(positions: Sequence[Position]) -> tuple[list[TopDeal], float]:
     """The deals that ask most over all these weeks: effort summed, shares weighted by each week's demand."""
-    weights = {position.week: position.base + position.booked + position.expected for position in positions}
+    weights = {position.week: demand(position) for position in positions}
     whole = sum(weights.values())
     effort: dict[str, float] = {}
     share: dict[str, float] = {}
@@ -136,12 +137,11 @@ def _of_work(rule: Rule, work: str, table: Table) -> Findings:
 
 
 def _left_over(rule: Rule, work: str, position: Position) -> float:
-    """What a week has for the work item: all that its pool can do less what comes first."""
+    """What a week has for a work item that comes after deals; one that comes before is not in deals' way at all."""
     item = rule.plan.work.get(work)
-    first = position.base
-    if item is None or item.priority == "after-deals":
-        first += position.booked + position.expected
-    return max(0.0, position.capacity - first)
+    if item is None or item.priority == "before-deals":
+        return 0.0
+    return max(0.0, position.capacity - demand(position))
 
 
 def _unit(rule: Rule, pool: str) -> str:

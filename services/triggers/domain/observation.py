@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.triggers.domain.conditions import Condition
-from services.triggers.domain.fields import POSITION_READERS, WORK_READERS, Thing, Value, missing
+from services.triggers.domain.fields import POSITION_READERS, WORK_READERS, Thing, Value
+from services.triggers.domain.gap import missing_together
 from services.triggers.domain.rules import Rule
 from services.triggers.domain.table import Table
 from shared.schemas.episode import Episode
@@ -52,20 +53,20 @@ def _observe_pool(rule: Rule, pool: str, table: Table, episode: Episode | None) 
     before = frozenset(episode.weeks if episode else ())
     ours = [position for position, held in zip(ahead, holds, strict=True) if held or position.week in before]
     return Observation(
-        breach=_enough(rule, breached, unknown=_hole(ahead) or None in holds),
+        breach=_enough(rule, pool, breached, unknown=_hole(ahead) or None in holds),
         clear=_clear(rule.clear, ahead, rows, holds, before) if before else None,
         weeks=tuple(position.week for position in breached),
-        size=sum(missing(position) for position in ours),
+        size=missing_together(rule.plan, pool, ours),
         noise=NOISE_OF_CAPACITY * max((position.capacity for position in ours), default=0.0),
         decided=any(position.decided for position in ours),
         why=f"{len(breached)} of {len(ahead)} weeks from {table.week} on are breached",
     )
 
 
-def _enough(rule: Rule, breached: Sequence[Position], *, unknown: bool) -> bool | None:
+def _enough(rule: Rule, pool: str, breached: Sequence[Position], *, unknown: bool) -> bool | None:
     """Whether what is breached is as much as the trigger asks for; unknown weeks could only add to it."""
     weeks = len(breached) >= max(1, rule.trigger.min_weeks or 1)
-    excess = sum(missing(position) for position in breached) >= (rule.trigger.min_excess or 0.0)
+    excess = missing_together(rule.plan, pool, breached) >= (rule.trigger.min_excess or 0.0)
     if weeks and excess:
         return True
     return None if unknown else False

@@ -1,5 +1,6 @@
 """What a rule sees in the table."""
 
+import json
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from services.triggers.domain.observation import observe
 from services.triggers.domain.rules import compile_rules
 from services.triggers.domain.table import Table
 from shared.schemas.episode import Episode
+from shared.schemas.plan import Plan
 from shared.schemas.position import Position
-from tests.unit.triggers.scenes import MONDAY, at, plan, position, slipping, trigger
+from tests.unit.triggers.scenes import MONDAY, at, plan, plan_json, position, slipping, trigger
 
 
 def table(*positions: Position, **changes: Any) -> Table:
@@ -149,3 +151,16 @@ def test_without_a_pool_every_pool_is_watched() -> None:
         "implementation",
         "engineering",
     )
+
+
+def test_what_is_missing_adds_up_over_weeks_of_work_but_not_over_weeks_of_stock() -> None:
+    shelf = {"function": "supply", "kind": "stock", "unit": "boxes", "owner": "ana", "stock": {"level": 10.0}}
+    content = plan_json(trigger(where={}))
+    content["pools"]["shelf"] = shelf
+    rule = compile_rules("p@1", Plan.model_validate_json(json.dumps(content))).rules["overcommitted"]
+    weeks = [
+        position(i, overload, pool=pool) for pool in ("shelf", "implementation") for i, overload in ((0, 0.4), (1, 0.5))
+    ]
+    at_ = table(*weeks)
+    assert observe(rule, "implementation", at_, None).size == pytest.approx(90.0)
+    assert observe(rule, "shelf", at_, None).size == pytest.approx(50.0)
