@@ -1,0 +1,133 @@
+"""The fold as others would run it, each in a process of its own: ``python -m benchmarks._fold_peers NAME LIMIT``.
+
+``bare`` reads and decodes and folds nothing: the ceiling in Python. ``stock_faust`` is a Faust agent on Faust's own
+transport with the product's fold in it: the same sums and members, flushed in transactions for at most a fifth of the
+time. Each prints one JSON object: events, seconds, and cells where it has any.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Any
+
+import aiokafka
+import faust
+from aiokafka import TopicPartition
+
+from services.capacity.agents import FoldShard
+from services.capacity.domain.contribution import decode
+from shared.kafka import connection_options
+from shared.settings import KafkaSettings, Settings
+from shared.streams.shards import Batch
+from shared.streams.writer import FencedWriter
+from shared.topics import DEALS
+
+FLUSH_EVERY = 0.05
+FLUSH_SHARE = 0.2
+
+
+async def bare(kafka: KafkaSettings, limit: int) -> dict[str, Any]:
+    """``getmany``, decode, remember."""
+    consumer = aiokafka.AIOKafkaConsumer(
+        **connection_options(kafka), enable_auto_commit=False, isolation_level="read_committed"
+    )
+    await consumer.start()
+    tps = [TopicPartition(kafka.topic_prefix + DEALS.name, number) for number in range(kafka.partitions)]
+    consumer.assign(tps)
+    await consumer.seek_to_beginning(*tps)
+    known: dict[bytes, Any] = {}
+    events, started = 0, perf_counter()
+    while events < limit:
+        for records in (await consumer.getmany(timeout_ms=1000, max_records=4000)).values():
+            for record in records:
+                known[record.key] = decode(record.value)
+            events += len(records)
+    seconds = perf_counter() - started
+    await consumer.stop()
+    return {"events": events, "seconds": seconds}
+
+
+class _Clocked:
+    """Counts and times the events of the stock agent, and flushes its shards beside it."""
+
+    def __init__(self, kafka: KafkaSettings, limit: int) -> None:
+        self.limit, self.kafka = limit, kafka
+        self.events, self.started, self.cells = 0, 0.0, 0
+        self.shards: dict[int, FoldShard] = {}
+        self.writers: dict[int, FencedWriter] = {}
+        self.done = asyncio.Event()
+
+    async def shard(self, partition: int) -> FoldShard:
+        shard = self.shards.get(partition)
+        if shard is None:
+            shard = self.shards[partition] = FoldShard(partition)
+            shard.restored({DEALS: 0})
+            writer = self.writers[partition] = FencedWriter(self.kafka, f"stock-{partition}")
+            await writer.start()
+        return shard
+
+    async def flush_always(self) -> None:
+        while True:
+            started = perf_counter()
+            for partition, shard in list(self.shards.items()):
+                records = shard.flush(datetime.now(UTC))
+                if records and partition in self.writers:
+                    await self.writers[partition].write(records)
+                    self.cells += len(records) - 1
+            await asyncio.sleep(max(FLUSH_EVERY, (perf_counter() - started) * (1 / FLUSH_SHARE - 1)))
+
+
+async def stock_faust(kafka: KafkaSettings, limit: int) -> dict[str, Any]:
+    """One agent over the events, one event at a time."""
+    app = faust.App(
+        kafka.topic_prefix + "stock",
+        broker=f"kafka://{kafka.bootstrap}",
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+        autodiscover=False,
+        consumer_auto_offset_reset="earliest",
+        broker_max_poll_records=4000,
+    )
+    topic = app.topic(kafka.topic_prefix + DEALS.name, key_serializer="raw", value_serializer="raw")
+    clocked = _Clocked(kafka, limit)
+
+    async def fold(stream: Any) -> None:
+        async for event in stream.events():
+            if clocked.events == 0:
+                clocked.started = perf_counter()
+            message = event.message
+            shard = clocked.shards.get(message.partition) or await clocked.shard(message.partition)
+            shard.apply(Batch(DEALS, message.partition, (message,), message.offset + 1))
+            clocked.events += 1
+            if clocked.events >= clocked.limit:
+                clocked.done.set()
+
+    app.agent(topic, concurrency=1)(fold)
+    worker = asyncio.create_task(app.start())
+    flusher = asyncio.create_task(clocked.flush_always())
+    await clocked.done.wait()
+    seconds = perf_counter() - clocked.started
+    flusher.cancel()
+    for writer in clocked.writers.values():
+        await writer.stop()
+    await app.stop()
+    worker.cancel()
+    return {"events": clocked.events, "seconds": seconds, "cells_written": clocked.cells}
+
+
+PEERS: dict[str, Callable[[KafkaSettings, int], Awaitable[dict[str, Any]]]] = {
+    "bare": bare,
+    "stock_faust": stock_faust,
+}
+
+
+async def _main(name: str, limit: int) -> None:
+    print(json.dumps(await PEERS[name](Settings().kafka, limit)), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(sys.argv[1], int(sys.argv[2])))
