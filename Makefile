@@ -34,10 +34,11 @@ $(STAMP): requirements.lock pyproject.toml
 	fi; \
 	$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip >/dev/null; \
 	echo "Installing the locked packages into $(VENV): one to two minutes the first time"; \
-	$(PY) -m pip install --require-hashes --only-binary :all: --disable-pip-version-check -r requirements.lock \
-	  | awk '/^ *(Collecting|Downloading|Using cached)/ {n++; if (n % 20 == 0) {printf "  … %d\n", n; fflush()}} \
-	         /^(Installing|Successfully)/ {print "  " substr($$0, 1, 60) " …"; fflush()}'; \
-	test -x $(VENV)/bin/pytest || { echo "The packages could not be installed; pip's words are above." >&2; exit 1; }; \
+	{ $(PY) -m pip install --require-hashes --only-binary :all: --disable-pip-version-check -r requirements.lock \
+	    || echo "pip has failed"; } \
+	  | awk '/^ *Collecting/ {n++; if (n % 20 == 0) {printf "  … %d packages looked up\n", n; fflush()}} \
+	         /^Installing/ {print "  … installing"; fflush()} /^pip has failed/ {failed = 1} END {exit failed}' \
+	  || { echo "The packages could not be installed; pip says why above." >&2; exit 1; }; \
 	$(PY) -m pip install --quiet --no-deps --no-build-isolation --disable-pip-version-check -e .
 	@touch $@
 
