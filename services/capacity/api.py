@@ -11,10 +11,9 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
-from sqlalchemy.exc import DBAPIError
 from starlette.responses import Response
 
-from services.capacity.store import Projection, ReadingModels, Snapshot, is_away
+from services.capacity.store import DATABASE_ERRORS, Projection, ReadingModels, Snapshot, is_away
 from shared.access import requires
 from shared.errors import NotReady
 from shared.problems import Problem, problem_of
@@ -37,7 +36,7 @@ def install(app: FastAPI, models: ReadingModels, plan_of: PlanOf) -> None:
     app.state.models = models
     app.state.plan_of = plan_of
     app.include_router(router)
-    for kind in (DBAPIError, OSError):
+    for kind in DATABASE_ERRORS:
         app.add_exception_handler(kind, _on_database_error)
 
 

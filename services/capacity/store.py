@@ -294,6 +294,10 @@ class Snapshot:
         return {row.reason: row.number for row in await self._connection.execute(_LISTED_COUNTS)}
 
 
+DATABASE_ERRORS = (exc.SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+"""What a statement or a connection may raise; ``is_away`` tells the two kinds apart."""
+
+
 def is_away(error: BaseException) -> bool:
     """Whether this says that the database cannot be reached now, rather than that a statement is wrong."""
     if isinstance(error, exc.DBAPIError):
