@@ -163,6 +163,13 @@ class Answer(_Part):
     why: str
 
 
+class Pace(_Part):
+    """How fast the story is played from a day on."""
+
+    day: date
+    days_a_second: float = Field(gt=0)
+
+
 class Chapter(_Part):
     """A sentence for those who watch, from a day on."""
 
@@ -194,6 +201,7 @@ class Story(_Part):
     signals: list[SignalRule] = []
     answers: dict[str, Answer] = {}
     chapters: list[Chapter] = []
+    pace: Annotated[list[Pace], Field(min_length=1)]
     expected: Expected
 
     @cached_property

@@ -32,14 +32,9 @@ WIDTH_ELSEWHERE = 120
 PARTITIONS = 2
 """A few hundred deals need no more."""
 
-DAYS_A_SECOND = 4.5
-"""Speed through the control quarter, at ``--speed 1``."""
-DAYS_A_SECOND_LATER = 1.6
-"""Speed from the launch on: here one wants to read."""
-
 
 def demo(
-    speed: Annotated[float, typer.Option(min=0.1, max=4, help="How fast to play; 1 takes about a minute.")] = 1.0,
+    speed: Annotated[float, typer.Option(min=0.1, max=4, help="How fast to play: 1 takes about a minute.")] = 1.0,
     fast: Annotated[bool, typer.Option("--fast", help="The same as --speed 2.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON and nothing else.")] = False,
     undecided: Annotated[bool, typer.Option("--undecided", help="Play it with nobody deciding anything.")] = False,
@@ -51,11 +46,12 @@ def demo(
     signal.signal(signal.SIGTERM, _interrupt)
     story = read_story(EXAMPLE / "story.yaml")
     console = Console(stderr=as_json, highlight=False)
-    live = console.is_terminal and not as_json
-    if not console.is_terminal:
+    on_terminal = console.file.isatty()  # not what rich thinks: FORCE_COLOR must not keep a pipe waiting for Ctrl-C
+    live = on_terminal and not as_json
+    if not on_terminal:
         console.width = WIDTH_ELSEWHERE
     try:
-        with running(story, console, speed=2.0 if fast else speed) as (system, clock):
+        with running(story, console, speed=2.0 if fast else speed, animated=on_terminal) as (system, clock):
             with Screen(console, live=live) as screen:
                 play = Play(system, story, (EXAMPLE / "plan.yaml").read_text(), clock, screen, decide=not undecided)
                 summary = asyncio.run(play.run())
@@ -75,11 +71,11 @@ def demo(
 
 
 @contextmanager
-def running(story: Story, console: Console, speed: float) -> Iterator[tuple[LocalSystem, HeldClock]]:
+def running(story: Story, console: Console, *, speed: float, animated: bool) -> Iterator[tuple[LocalSystem, HeldClock]]:
     """The whole system, ready, living at the story's first day until the clock that comes with it is started."""
     with TemporaryDirectory(prefix="headroom-clock-") as folder:
         clock = story_clock(story, speed, Path(folder) / "started")
-        status = console.status("Starting") if console.is_terminal else None
+        status = console.status("Starting") if animated else None
 
         def report(step: str) -> None:
             if status is None:
@@ -103,10 +99,9 @@ def running(story: Story, console: Console, speed: float) -> Iterator[tuple[Loca
 
 
 def story_clock(story: Story, speed: float, file: Path) -> HeldClock:
-    """The story's time: fast to the launch, slower from there, and standing still once the story is told."""
-    launch, end = story.start_of(story.launch), story.end
-    pace = ((launch, DAYS_A_SECOND_LATER * DAY * speed), (end, 0.0))
-    return HeldClock(story.start_of(story.begins), DAYS_A_SECOND * DAY * speed, file, pace)
+    """The story's time: at the story's own pace, ``speed`` times as fast, and standing still once all is told."""
+    first, *later = [(story.start_of(pace.day), pace.days_a_second * DAY * speed) for pace in story.pace]
+    return HeldClock(first[0], first[1], file, (*later, (story.end, 0.0)))
 
 
 def environment(clock: HeldClock) -> dict[str, str]:
