@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import uuid
@@ -22,6 +21,7 @@ from typing import Any
 
 import aiokafka
 import msgspec
+import psutil
 from aiokafka import TopicPartition
 from rich.console import Console
 from rich.progress import Progress
@@ -52,6 +52,8 @@ class Figure:
     name: str
     events: int
     seconds: float
+    cpu: float
+    """Seconds of CPU of the peer's process, which other load on the machine does not lengthen."""
     cells: int = 0
 
     @property
@@ -74,10 +76,12 @@ async def load(kafka: KafkaSettings, deals: int, events: int, bar: Progress) -> 
 
     for number, (key, value) in enumerate(changes(deals, events)):
         partition = partition_of(key, kafka.partitions)
-        while (
-            batches.setdefault(partition, producer.create_batch()).append(key=key, value=value, timestamp=None) is None
-        ):
+        if partition not in batches:
+            batches[partition] = producer.create_batch()
+        if batches[partition].append(key=key, value=value, timestamp=None) is None:
             await send(partition)
+            batches[partition] = producer.create_batch()
+            batches[partition].append(key=key, value=value, timestamp=None)
         if number % 5000 == 0:
             bar.update(task, completed=number)
     for partition in list(batches):
@@ -139,22 +143,27 @@ class Marks:
 async def ours(kafka: KafkaSettings, deals: int, events: int, bar: Progress) -> Figure:
     """The fold process over events written while it stood still."""
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "services.capacity", "fold"], env=environment(kafka), stdout=log, stderr=log
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "services.capacity", "fold"), env=environment(kafka), stdout=log, stderr=log
         )
         try:
             async with marks_of(kafka) as marks:
                 await marks.reach(dict.fromkeys(range(kafka.partitions), 0))
-                process.send_signal(signal.SIGSTOP)
+                os.kill(process.pid, signal.SIGSTOP)
                 await load(kafka, deals, events, bar)
                 ends = await _ends(kafka)
-                started = time()
-                process.send_signal(signal.SIGCONT)
+                started, worked = time(), _cpu(process.pid)
+                os.kill(process.pid, signal.SIGCONT)
                 await marks.reach(ends)
-                return Figure("ours", events, marks.at - started, len(marks.keys))
+                return Figure("ours", events, marks.at - started, _cpu(process.pid) - worked, len(marks.keys))
         finally:
             process.kill()
-            process.wait()
+            await process.wait()
+
+
+def _cpu(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
 
 
 async def _ends(kafka: KafkaSettings) -> dict[int, int]:
@@ -176,7 +185,7 @@ async def peer(kafka: KafkaSettings, name: str, limit: int) -> Figure:
     )
     out, _ = await asyncio.wait_for(process.communicate(), 300)
     said = json.loads(out.splitlines()[-1])
-    return Figure(name, said["events"], said["seconds"])
+    return Figure(name, said["events"], said["seconds"], said["cpu"])
 
 
 def growth(deals: int) -> list[dict[str, float]]:
@@ -231,17 +240,28 @@ def result(figures: list[Figure], curve: list[dict[str, float]]) -> dict[str, An
         for name, one, other, least in BARS
     ]
     bars.append({"name": "cells", "value": cells_seen, "bar": 5000, "holds": cells_seen >= 5000})
-    rows = [{"name": f.name, "events": f.events, "seconds": f.seconds, "events_per_second": f.rate} for f in figures]
+    rows = [
+        {
+            "name": figure.name,
+            "events": figure.events,
+            "seconds": figure.seconds,
+            "events_per_second": figure.rate,
+            "cpu_us_per_event": figure.cpu / figure.events * 1e6,
+        }
+        for figure in figures
+    ]
     return {"figures": rows, "growth": curve, "not_run": NOT_RUN, "bars": bars}
 
 
 def show(found: dict[str, Any], console: Console) -> None:
     """For people."""
-    table = Table("peer", "events", "events/s", title="The fold, one process, on real Kafka")
+    table = Table("peer", "events", "events/s", "µs CPU/event", title="The fold, one process, on real Kafka")
     for row in found["figures"]:
-        table.add_row(row["name"], f"{row['events']:,}", f"{row['events_per_second']:,.0f}")
+        table.add_row(
+            row["name"], f"{row['events']:,}", f"{row['events_per_second']:,.0f}", f"{row['cpu_us_per_event']:.1f}"
+        )
     for name, why in found["not_run"].items():
-        table.add_row(name, "–", f"not run: {why}")
+        table.add_row(name, "–", "–", f"not run: {why}")
     console.print(table)
     for row in found["growth"]:
         console.print(f"{row['deals']:>9,} deals: {row['us_per_event']:.1f} µs of CPU an event")
