@@ -81,6 +81,7 @@ class Hub:
     def end(self) -> None:
         """Let all clients go and take no more."""
         self._ended = True
+        self._started.set()  # whoever waits for the beginning need not
         for client in self._clients:
             client.end()
 

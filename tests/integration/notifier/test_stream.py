@@ -156,6 +156,14 @@ async def test_the_process_ends_although_clients_listen(migrated_url: str) -> No
     response.close()
 
 
+async def test_the_stream_ends_before_it_began(engine: AsyncEngine) -> None:
+    hub = Hub(Feed(engine), poll=1.0)
+    waiting = asyncio.create_task(anext(hub.listen(None, 10.0), "over"))
+    await asyncio.sleep(0)
+    hub.end()
+    assert await asyncio.wait_for(waiting, 5) == "over"
+
+
 async def test_ids_are_given_in_the_order_of_commits(engine: AsyncEngine) -> None:
     """A transaction that appended and is not committed yet keeps others from appending; a reader never skips one."""
     seen: list[int] = []
