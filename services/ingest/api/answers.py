@@ -8,6 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.ingest.domain import trace
+from shared.errors import NotReady
+from shared.problems import Problem
 from shared.schemas.envelope import Headers
 from shared.schemas.inbox import RECEIVED_HEADER, REQUEST_PREFIX, SOURCE_HEADER
 
@@ -20,6 +22,11 @@ def accepted(ids: Sequence[str]) -> Response:
     """202: the events are durable. ``ids`` in the order of the request."""
     body = msgspec.json.encode({"accepted": len(ids), "ids": ids})
     return Response(body, 202, media_type="application/json")
+
+
+def status_of(error: Problem | NotReady) -> int:
+    """The status that a refusal is answered with."""
+    return error.status if isinstance(error, Problem) else 503
 
 
 def audit_headers(request: Request, source: str, received: str) -> Headers:

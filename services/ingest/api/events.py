@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.ingest import metrics
-from services.ingest.api.answers import accepted, audit_headers
+from services.ingest.api.answers import accepted, audit_headers, status_of
 from services.ingest.api.bodies import Limits, check_events, expanded, raw_body
 from services.ingest.domain import strict_json
 from services.ingest.domain.change import DealChange, Unusable
@@ -24,6 +24,7 @@ from services.ingest.normalise.record import CLOUDEVENTS
 from services.ingest.store.inbox import Inbox, InboxRecord
 from shared.access import Principal, requires
 from shared.clock import Clock
+from shared.errors import NotReady
 from shared.problems import Problem
 from shared.schemas import inbox
 from shared.schemas.report import Report
@@ -58,11 +59,11 @@ def create_router(box: Inbox, limits: Limits, clock: Clock) -> APIRouter:
             now = clock.now()
             taken = _taken(request, body, now, limits)
             _check_scope(principal, taken)
-        except Problem as problem:
-            metrics.REFUSED.labels(CLOUDEVENTS, problem.status).inc()
+            common = audit_headers(request, CLOUDEVENTS, now.isoformat())
+            await box.append([_record(one, common) for one in taken])
+        except (Problem, NotReady) as error:
+            metrics.REFUSED.labels(CLOUDEVENTS, status_of(error)).inc()
             raise
-        common = audit_headers(request, CLOUDEVENTS, now.isoformat())
-        await box.append([_record(one, common) for one in taken])
         metrics.ACCEPTED.labels(CLOUDEVENTS).inc(len(taken))
         return accepted([one.envelope.id for one in taken])
 

@@ -16,13 +16,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.ingest import metrics
-from services.ingest.api.answers import accepted, audit_headers
+from services.ingest.api.answers import accepted, audit_headers, status_of
 from services.ingest.api.bodies import Limits, check_events, expanded, raw_body
 from services.ingest.domain import signature
 from services.ingest.normalise import hubspot
 from services.ingest.normalise.record import CONNECTION_HEADER, HUBSPOT
 from services.ingest.store.inbox import Inbox, InboxRecord
 from shared.clock import Clock
+from shared.errors import NotReady
 from shared.problems import Problem
 from shared.schemas.envelope import Headers
 
@@ -58,13 +59,13 @@ def create_router(box: Inbox, signers: Mapping[str, Signer], limits: Limits, clo
             body = expanded(raw, request.headers.get("content-encoding", ""), limits)
             parts = _parts(body)
             check_events([len(part) for part in parts], limits)
-        except Problem as problem:
-            metrics.REFUSED.labels(HUBSPOT, problem.status).inc()
+            common = audit_headers(request, HUBSPOT, clock.now().isoformat())
+            common.append((CONNECTION_HEADER, connection.encode()))
+            records = [record for part in parts for record in _records(part, connection, common)]
+            await box.append(records)
+        except (Problem, NotReady) as error:
+            metrics.REFUSED.labels(HUBSPOT, status_of(error)).inc()
             raise
-        common = audit_headers(request, HUBSPOT, clock.now().isoformat())
-        common.append((CONNECTION_HEADER, connection.encode()))
-        records = [record for part in parts for record in _records(part, connection, common)]
-        await box.append(records)
         metrics.ACCEPTED.labels(HUBSPOT).inc(len(parts))
         return accepted([record.key.decode() for record in records])
 

@@ -8,7 +8,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -81,6 +81,11 @@ class LineData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     probability: Share | None = None
 
 
+# A deal stays one Kafka record, whatever its figures grow to when they are written again.
+Lines = Annotated[list[LineData], msgspec.Meta(max_length=1000)]
+Scale = Annotated[dict[Name, Figure], msgspec.Meta(max_length=100)]
+
+
 class DealData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The fields of a deal that changed; null clears one. ``object`` names the deal where there is no subject."""
 
@@ -100,8 +105,8 @@ class DealData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     probability: Share | UnsetType | None = UNSET
     owner: Text | UnsetType | None = UNSET
     account: Text | UnsetType | None = UNSET
-    scale: dict[Name, Figure] | UnsetType | None = UNSET
-    lines: list[LineData] | UnsetType | None = UNSET
+    scale: Scale | UnsetType | None = UNSET
+    lines: Lines | UnsetType | None = UNSET
 
 
 class ReportData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

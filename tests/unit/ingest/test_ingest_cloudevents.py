@@ -156,6 +156,8 @@ def test_a_signal_has_an_id_that_no_other_source_has() -> None:
         (DEAL | {"data": {"lines": [{"quantity": 1}]}}, "wrong-shape", "product"),
         (DEAL | {"data": {"lines": [{"product": "a", "quantity": -1}]}}, "wrong-shape", "lines[0].quantity"),
         (DEAL | {"data": {"scale": {"seats": "many"}}}, "wrong-shape", "scale"),
+        (DEAL | {"data": {"scale": {str(n): n for n in range(101)}}}, "wrong-shape", "scale"),
+        (DEAL | {"data": {"lines": [{"product": "a"}] * 1001}}, "wrong-shape", "lines"),
         (DEAL | {"data_base64": "e30="}, "wrong-shape", "both"),
         (without(DEAL, "data") | {"data_base64": "{}"}, "malformed", "base64"),
         (without(DEAL, "data") | {"data_base64": "eyJhIjoxLCJhIjoyfQ=="}, "malformed", "twice"),
