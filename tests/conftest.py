@@ -5,7 +5,6 @@ answers, else the embedded one.
 """
 
 import os
-import shutil
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
@@ -14,58 +13,21 @@ from aiokafka.admin import AIOKafkaAdminClient
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-NAMED_BROKER = "HEADROOM_KAFKA__BOOTSTRAP"
-NAMED_DATABASE = "HEADROOM_DATABASE_URL"
-
-
-# -- the one place that starts servers
-
-
-def _docker_answers() -> bool:
-    if shutil.which("docker") is None:
-        return False
-    import docker
-
-    try:
-        docker.from_env().ping()
-    except docker.errors.DockerException:
-        return False
-    return True
+from headroom.local import servers
 
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[str]:
     """The address of a real Kafka broker, ``host:port``."""
-    if named := os.environ.get(NAMED_BROKER):
-        yield named
-    elif _docker_answers():
-        from testcontainers.kafka import KafkaContainer
-
-        container = KafkaContainer().with_kraft().with_env("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false")
-        with container:
-            yield container.get_bootstrap_server()
-    else:
-        from headroom.local.kafka import EmbeddedKafka
-
-        with EmbeddedKafka() as embedded:
-            yield embedded.bootstrap
+    with servers.broker(os.environ) as broker:
+        yield broker.bootstrap
 
 
 @pytest.fixture(scope="session")
 def database_server() -> Iterator[str]:
     """The SQLAlchemy URL of a real PostgreSQL server on which databases may be made."""
-    if named := os.environ.get(NAMED_DATABASE):
-        yield named
-    elif _docker_answers():
-        from testcontainers.postgres import PostgresContainer
-
-        with PostgresContainer("postgres:18", driver="asyncpg") as container:
-            yield container.get_connection_url()
-    else:
-        from headroom.local.postgres import EmbeddedPostgres
-
-        with EmbeddedPostgres() as embedded:
-            yield embedded.url
+    with servers.database(os.environ) as database:
+        yield database.url
 
 
 # -- a corner of them per test
