@@ -87,20 +87,23 @@ def _is_week(text: str) -> bool:
         return False
 
 
-def name(words: Words, recalibration: str, asked: int, key: str | None) -> Named:
+def name(words: Words, recalibration: str, asked: int, key: str | None, standing: Named | None = None) -> Named:
     """The identity of an answer to ``recalibration``.
 
     ``asked`` is the transition at which it last fired or reopened: asked anew, the same words are a new answer. With
-    an idempotency ``key`` the key alone is the identity; without, an acknowledgement is its person, a decision all of
-    its words.
+    an idempotency ``key`` the key alone is the identity; without, an acknowledgement is its person, and a decision is
+    the one that is ``standing`` if it has the same words: a later decision replaces an earlier one, so going back to
+    former words is a new decision.
     """
-    fingerprint = hashlib.sha256(msgspec.json.encode(words)).hexdigest()
+    fingerprint = hashlib.sha256(msgspec.json.encode([asked, words])).hexdigest()
     if key is not None:
         natural = f"key:{key}"
     elif words.kind == "acknowledged":
         natural = f"by:{words.by}"
+    elif standing is not None and standing.fingerprint == fingerprint:
+        return standing
     else:
-        natural = f"words:{fingerprint}"
+        natural = f"words:{fingerprint}:{standing.id if standing else ''}"
     identity = "\0".join((recalibration, str(asked), words.kind, natural))
     return Named(str(uuid.uuid5(NAMESPACE, identity)), fingerprint)
 

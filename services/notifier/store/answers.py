@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.notifier.domain.answers import Refusal, Words, decision, name, refusal
+from services.notifier.domain.answers import Named, Refusal, Words, decision, name, refusal
 from services.notifier.store.feed import Happening, append, lock_appending
 from services.notifier.store.tables import decisions, outbox, recalibrations
 from shared.schemas import decision as decision_records
@@ -53,7 +53,7 @@ class Answers:
             row = (await connection.execute(query)).first()
             if row is None:
                 return Unknown()
-            named = name(words, recalibration, row.asked, key)
+            named = name(words, recalibration, row.asked, key, await _standing(connection, recalibration))
             known = await _known(connection, named.id)
             if known is not None:
                 record, fingerprint = known
@@ -72,6 +72,18 @@ class Answers:
 async def _known(connection: AsyncConnection, identity: str) -> tuple[Decision, str] | None:
     row = (await connection.execute(sa.select(decisions).where(decisions.c.id == identity))).first()
     return None if row is None else (decision_records.decode(row.body.encode()), row.fingerprint)
+
+
+async def _standing(connection: AsyncConnection, recalibration: str) -> Named | None:
+    """The decision in force: the last one."""
+    query = (
+        sa.select(decisions.c.id, decisions.c.fingerprint)
+        .where(decisions.c.recalibration == recalibration, decisions.c.kind == "decided")
+        .order_by(decisions.c.number.desc())
+        .limit(1)
+    )
+    row = (await connection.execute(query)).first()
+    return None if row is None else Named(row.id, row.fingerprint)
 
 
 async def _acknowledged(connection: AsyncConnection, recalibration: str) -> bool:

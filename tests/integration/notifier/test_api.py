@@ -180,6 +180,21 @@ async def test_reopened_it_can_be_acknowledged_anew_and_an_old_answer_is_still_f
     assert (await service.call("POST", path, {"by": "grace"}))[0] == 409
 
 
+async def test_a_decision_repeated_is_the_same_and_one_gone_back_to_is_new(
+    service: Service, engine: AsyncEngine
+) -> None:
+    await Recalibrations(engine).take_in(arrivals(recalibration()))
+    path = "/v1/recalibrations/r1/decide"
+    statuses, ids = [], []
+    for why in ("overtime", "overtime", "contractors", "contractors", "overtime", "overtime"):
+        status, answer = await service.call("POST", path, {"by": "ada", "why": why})
+        statuses.append(status)
+        ids.append(answer["id"])
+    assert statuses == [201, 200] * 3
+    assert ids[::2] == ids[1::2]
+    assert len(set(ids)) == 3
+
+
 async def test_an_idempotency_key_binds_its_first_words(service: Service, engine: AsyncEngine) -> None:
     await Recalibrations(engine).take_in(arrivals(recalibration()))
     path, words, key = "/v1/recalibrations/r1/decide", {"by": "ada", "why": "overtime"}, {"Idempotency-Key": "k1"}

@@ -93,6 +93,15 @@ def test_when_two_answers_are_the_same(first: tuple, second: tuple, same: bool) 
     assert (name(*first).id == name(*second).id) == same
 
 
+def test_going_back_to_former_words_is_a_new_decision_but_repeating_the_standing_one_is_not() -> None:
+    first = name(DECIDED, "r1", 1, None)
+    second = name(replace(DECIDED, why="else"), "r1", 1, None, first)
+    back = name(DECIDED, "r1", 1, None, second)
+    assert len({first.id, second.id, back.id}) == 3
+    assert name(DECIDED, "r1", 1, None, back) == back
+    assert name(DECIDED, "r1", 2, None, back).id != back.id
+
+
 def test_the_same_key_with_other_words_is_noticed_by_the_fingerprint() -> None:
     one, other = name(DECIDED, "r1", 1, "k"), name(replace(DECIDED, why="else"), "r1", 1, "k")
     assert one.id == other.id
