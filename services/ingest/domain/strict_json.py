@@ -23,7 +23,7 @@ def check(text: bytes) -> None:
         raise Unusable("malformed", f"it is nested more than {MAX_DEPTH} deep")
     try:
         msgspec.json.decode(text)
-        json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        _strictly.decode(text.decode())
     except Unusable:
         raise
     except (ValueError, RecursionError) as error:
@@ -64,3 +64,6 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> NoReturn:
     raise Unusable("malformed", f"{name} is not a JSON number")
+
+
+_strictly = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
