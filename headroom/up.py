@@ -58,6 +58,7 @@ def up(
                 board.step(f"Publishing {plan}")
                 publish_plan(plan, system)
             ready = True
+            board.step("Ready; Ctrl-C stops everything")
             _announce(system, console, as_json)
             while True:
                 signal.pause()
@@ -145,7 +146,7 @@ def _announce(system: LocalSystem, console: Console, as_json: bool) -> None:
     if system.api_key:
         out.print(f"        The key is in {key_file}. To use this system from another terminal:")
         out.print(f'        export HEADROOM_API_KEY="$(cat {key_file})" HEADROOM_URL={system.door_url}')
-    out.print("        Ctrl-C stops everything.\n")
+    out.print()
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
