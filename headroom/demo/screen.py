@@ -152,7 +152,7 @@ def slip_line(facts: Facts, name: str) -> Text:
     if state.finish:
         text.append(f" (week {plan_week(work.start, state.finish)} of it)")
     style = "bold red" if state.slip_weeks > 2 else "yellow" if state.slip_weeks > 0 else "green"
-    text.append(f"  slips {state.slip_weeks:g} weeks", style)
+    text.append(f"  slips {in_weeks(state.slip_weeks)}", style)
     return text.append("  " + sparkline([slip for _, slip in facts.slips.get(name, [])]), style)
 
 
@@ -187,7 +187,7 @@ def alarm_words(recalibration: Recalibration) -> list[str]:
     if recalibration.cause:
         open_deals = sum(1 for deal in recalibration.cause if deal.probability < 1)
         named = ", ".join(f"{deal.deal} ({deal.effort:,.0f} {recalibration.unit})" for deal in recalibration.cause[:4])
-        words.append(f"because of {named} …, {open_deals} of the {len(recalibration.cause)} named are still open")
+        words.append(f"because of {named} …; {open_deals} of the {len(recalibration.cause)} named were open then")
     return words
 
 

@@ -127,7 +127,7 @@ def test_an_alarm_in_words_names_owner_deadline_and_causes() -> None:
     assert alarm_words(alarm()) == [
         "CRITICAL  core-release slips 3 weeks.",
         "Head of Engineering is asked to decide by 25 May",
-        "because of crm/E-00 (30 hours), crm/E-01 (60 hours) …, 1 of the 2 named are still open",
+        "because of crm/E-00 (30 hours), crm/E-01 (60 hours) …; 1 of the 2 named were open then",
     ]
 
 
