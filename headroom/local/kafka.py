@@ -64,6 +64,7 @@ class EmbeddedKafka:
         self._port = port or free[0]
         self._controller_port = free[1]
         self._child: subprocess.Popen[bytes] | None = None
+        self._wanted = False
 
     @property
     def bootstrap(self) -> str:
@@ -81,6 +82,11 @@ class EmbeddedKafka:
     def alive(self) -> bool:
         """Whether the broker's process runs."""
         return self._child is not None and self._child.poll() is None
+
+    @property
+    def lost(self) -> bool:
+        """Whether it was running, nobody ended it through this object, and it runs no more."""
+        return self._wanted and not self.alive
 
     def start(self, timeout: float = 60.0) -> None:
         """Start and wait until it answers; does nothing when it runs already.
@@ -105,9 +111,11 @@ class EmbeddedKafka:
             self._format(java, properties)
         self._child = spawn([*java, "kafka.Kafka", str(properties)], log=self._output)
         self._wait(timeout)
+        self._wanted = True
 
     def stop(self, grace: float = 10.0) -> None:
         """Shut the broker down in order; temporary data are deleted."""
+        self._wanted = False
         if self._child is not None:
             stop(self._child, grace=grace)
         if self._temporary:
@@ -115,12 +123,14 @@ class EmbeddedKafka:
 
     def kill(self) -> None:
         """End the broker at once (SIGKILL), as a power cut would; its data stay."""
+        self._wanted = False
         if self._child is not None:
             self._child.kill()
             self._child.wait()
 
     def restart(self) -> None:
         """Start again on the same data and address, after a ``kill`` or in order."""
+        self._wanted = False
         if self._child is not None:
             stop(self._child, grace=10.0)
         self.start()

@@ -49,6 +49,7 @@ class EmbeddedPostgres:
         self._cluster = self.data_dir / "cluster"
         self._sockets = _socket_folder(self._cluster)
         self._child: subprocess.Popen[bytes] | None = None
+        self._wanted = False
 
     @property
     def url(self) -> str:
@@ -66,6 +67,11 @@ class EmbeddedPostgres:
     def alive(self) -> bool:
         """Whether the server's process runs."""
         return self._child is not None and self._child.poll() is None
+
+    @property
+    def lost(self) -> bool:
+        """Whether it was running, nobody ended it through this object, and it runs no more."""
+        return self._wanted and not self.alive
 
     def url_of(self, database: str) -> str:
         """The URL of one database of this server, for SQLAlchemy with asyncpg."""
@@ -109,9 +115,11 @@ class EmbeddedPostgres:
             death_signal=signal.SIGINT,  # a fast shutdown: clients are cut off, the data are left in order
         )
         self._wait(timeout)
+        self._wanted = True
 
     def stop(self, grace: float = 10.0) -> None:
         """Shut the server down, cutting clients off; temporary data are deleted."""
+        self._wanted = False
         if self._child is not None:
             stop(self._child, grace=grace, ask=signal.SIGINT)
         if self._sockets != self._cluster:
@@ -121,6 +129,7 @@ class EmbeddedPostgres:
 
     def restart(self) -> None:
         """Stop and start again on the same data and socket."""
+        self._wanted = False
         if self._child is not None:
             stop(self._child, grace=10.0, ask=signal.SIGINT)
         self.start()

@@ -25,6 +25,8 @@ import headroom
 from headroom import topics
 from headroom.local import servers
 from headroom.local.folders import temporary_folder
+from headroom.local.kafka import EmbeddedKafka
+from headroom.local.keeper import Keepable, Keeper
 from headroom.local.loops import apart, run_apart
 from headroom.local.ports import free_ports
 from headroom.local.postgres import EmbeddedPostgres
@@ -140,6 +142,7 @@ class LocalSystem:
             apart(lambda: upgrade(self.database_url))
             self._use_key()
             self._report("Starting the services")
+            self._keep_servers()
             self._start_processes()
             self.wait_ready(timeout)
             self._start_clock()
@@ -226,6 +229,17 @@ class LocalSystem:
             self._stack.callback(_drop_database, url, name)
             url = make_url(url).set(database=name).render_as_string(hide_password=False)
         self.environment[servers.DATABASE_URL] = url
+
+    def _keep_servers(self) -> None:
+        """Start a broker or a database of ours again when it ends by itself; the services wait for it meanwhile."""
+        embedded: dict[str, Keepable] = {}
+        if isinstance(self.broker, EmbeddedKafka):
+            embedded["Kafka"] = self.broker
+        if isinstance(self.database, EmbeddedPostgres):
+            embedded["PostgreSQL"] = self.database
+        keeper = Keeper(embedded, self._report)
+        self._stack.callback(keeper.stop)
+        keeper.start()
 
     def _borrows(self, name: str) -> bool:
         """Whether a temporary system uses a server named in our own environment: then it takes a corner of it."""

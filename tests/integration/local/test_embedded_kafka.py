@@ -1,5 +1,7 @@
 """The embedded broker: real records survive ``kill -9``, nothing outlives us, and what goes wrong is said."""
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from headroom.local.kafka import EmbeddedKafka
+from headroom.local.keeper import Keeper
 from shared.errors import NotReady
 from tests.waiting import eventually_sync
 
@@ -36,6 +39,23 @@ async def test_records_survive_a_killed_broker(broker: EmbeddedKafka) -> None:
     await produce(broker.bootstrap, [b"three"])
     assert await consume(broker.bootstrap, 3) == [b"one", b"two", b"three"]
     assert "Kafka Server started" in broker.log_file.read_text()
+
+
+def test_a_broker_that_ends_by_itself_is_started_again(broker: EmbeddedKafka) -> None:
+    said: list[str] = []
+    keeper = Keeper({"Kafka": broker}, said.append)
+    keeper.start()
+    try:
+        before = broker.pid
+        os.kill(before, signal.SIGKILL)
+        eventually_sync(lambda: "Kafka runs again" in said, within=60, what="the broker runs again")
+        assert broker.alive
+        assert broker.pid != before
+        broker.kill()
+        assert not broker.lost, "who ends it on purpose also starts it again"
+    finally:
+        keeper.stop()
+        broker.restart()
 
 
 async def test_topics_are_not_made_by_asking_for_them(broker: EmbeddedKafka) -> None:
