@@ -8,6 +8,7 @@ from headroom import keys, load, migrate, plan, topics
 from headroom.asyncapi import asyncapi
 from headroom.demo.command import demo
 from headroom.door import Refused
+from headroom.rebuild import rebuild
 from headroom.up import up
 from shared.errors import ConfigurationError, HeadroomError, NotReady
 
@@ -22,6 +23,7 @@ app.command("up")(up)
 app.command("demo")(demo)
 app.command("migrate")(migrate.migrate)
 app.command("asyncapi")(asyncapi)
+app.command("rebuild")(rebuild)
 app.add_typer(plan.app, name="plan")
 app.add_typer(load.app, name="load")
 app.add_typer(topics.app, name="topics")

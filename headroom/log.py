@@ -1,0 +1,86 @@
+"""The log as an operator reads it: a partition from some offset up to its present end, committed records only."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import aiokafka
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from shared.errors import NotReady
+from shared.kafka import connection_options
+from shared.settings import KafkaSettings
+from shared.streams.shards import Record
+from shared.topics import Topic
+
+
+@contextmanager
+def answering(kafka: KafkaSettings) -> Iterator[None]:
+    """Whatever Kafka refuses inside becomes a ``NotReady`` that names the broker."""
+    try:
+        yield
+    except KafkaError as failure:
+        raise NotReady(
+            "the broker does not answer as it should",
+            where=kafka.bootstrap,
+            why=str(failure) or type(failure).__name__,
+            do="`headroom doctor` says what is the matter",
+        ) from failure
+
+
+class Partition:
+    """One partition as an async context manager. ``position`` is the offset at which reading goes on."""
+
+    def __init__(self, kafka: KafkaSettings, topic: Topic, number: int, position: int = 0) -> None:
+        self._tp = TopicPartition(kafka.topic_prefix + topic.name, number)
+        self._kafka = kafka
+        self._consumer: Any = None
+        self.position = position
+
+    async def __aenter__(self) -> Self:
+        self._consumer = aiokafka.AIOKafkaConsumer(
+            **connection_options(self._kafka),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+        )
+        await self._consumer.start()
+        self._consumer.assign([self._tp])
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._consumer.stop()
+
+    async def begin(self) -> int:
+        """The first offset that is kept."""
+        return int((await self._consumer.beginning_offsets([self._tp]))[self._tp])
+
+    async def end(self) -> int:
+        """Where the next record goes; what an open transaction holds back is beyond it."""
+        return int((await self._consumer.end_offsets([self._tp]))[self._tp])
+
+    async def new(self, end: int | None = None) -> AsyncIterator[Sequence[Record]]:
+        """Everything from ``position`` up to ``end``, else the present end, in batches; moves ``position`` there."""
+        end = await self.end() if end is None else end
+        self._consumer.seek(self._tp, max(self.position, await self.begin()))
+        while (at := await self._consumer.position(self._tp)) < end:
+            fetched = (await self._consumer.getmany(self._tp, timeout_ms=200, max_records=4000)).get(self._tp, [])
+            if records := [record for record in fetched if record.offset < end]:
+                yield records
+        self.position = max(self.position, at)
+
+
+@asynccontextmanager
+async def admin(kafka: KafkaSettings, timeout: float = 20.0) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client for questions about topics and groups; each request has ``timeout`` seconds."""
+    client = AIOKafkaAdminClient(**connection_options(kafka), request_timeout_ms=int(timeout * 1000))
+    try:
+        await client.start()
+        yield client
+    finally:
+        await client.close()

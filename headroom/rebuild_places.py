@@ -1,0 +1,159 @@
+"""Places that lie beyond the end of their topic, set back: what a recreated or truncated topic leaves behind.
+
+A group that has committed more than its topic holds, and episodes applied to frames that no longer exist, stop their
+readers with a message naming ``headroom rebuild``. What the topic holds now is then read from its beginning; that is
+harmless, for changes merge by their stamps, transitions are known by their number, and an episode goes on from where
+it is.
+"""
+
+from dataclasses import dataclass
+
+import aiokafka
+from aiokafka import TopicPartition
+from aiokafka.errors import (
+    IllegalGenerationError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
+from msgspec.structs import replace
+
+from headroom.log import Partition, admin
+from shared.errors import NotReady
+from shared.kafka import connection_options
+from shared.schemas import episode
+from shared.schemas.envelope import headers
+from shared.settings import KafkaSettings
+from shared.streams.shards import Outgoing
+from shared.streams.topology import partition_counts
+from shared.streams.writer import FencedWriter
+from shared.topics import DEALS, EPISODES, FRAMES, INBOX, RECALIBRATIONS, Topic
+
+COMMITTING: dict[str, tuple[Topic, ...]] = {
+    "normalise": (INBOX,),
+    "views": (FRAMES, DEALS),
+    "notifier": (RECALIBRATIONS,),
+}
+"""The groups that commit how far they are, with the topics they do it on. The others begin anew at each start."""
+
+TRIGGERS = "triggers"
+"""The role whose transactional id is taken over to write its episodes."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetBack:
+    """One place that was set back to the beginning of what its topic holds."""
+
+    who: str
+    topic: str
+    partition: int
+    applied: int
+    end: int
+
+
+async def committed(kafka: KafkaSettings, group: str) -> dict[tuple[str, int], int]:
+    """What a role's group has committed, by physical topic and partition."""
+    async with admin(kafka) as client:
+        found = await client.list_consumer_group_offsets(kafka.topic_prefix + group)
+    return {(tp.topic, tp.partition): place.offset for tp, place in found.items() if place.offset >= 0}
+
+
+async def ends(kafka: KafkaSettings, topic: Topic, partitions: int) -> list[int]:
+    """Where each partition of a topic ends."""
+    found = []
+    for number in range(partitions):
+        async with Partition(kafka, topic, number) as log:
+            found.append(await log.end())
+    return found
+
+
+async def set_back_groups(kafka: KafkaSettings, *groups: str) -> list[SetBack]:
+    """Set back what these groups have committed beyond the end of a topic; others are left as they are.
+
+    Raises ``NotReady`` while a group that would have to be set back has members: theirs would win.
+    """
+    done = []
+    for group in groups:
+        counts = await partition_counts(kafka, COMMITTING[group])
+        places = await committed(kafka, group)
+        beyond: list[SetBack] = []
+        for topic, count in counts.items():
+            name = kafka.topic_prefix + topic.name
+            for number, end in enumerate(await ends(kafka, topic, count)):
+                if (applied := places.get((name, number), 0)) > end:
+                    beyond.append(SetBack(group, topic.name, number, applied, end))
+        if beyond:
+            await _commit_beginnings(kafka, group, beyond)
+        done += beyond
+    return done
+
+
+async def _commit_beginnings(kafka: KafkaSettings, group: str, places: list[SetBack]) -> None:
+    consumer = aiokafka.AIOKafkaConsumer(
+        **connection_options(kafka), group_id=kafka.topic_prefix + group, enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        tps = [TopicPartition(kafka.topic_prefix + place.topic, place.partition) for place in places]
+        consumer.assign(tps)
+        await consumer.commit(await consumer.beginning_offsets(tps))
+    except (UnknownMemberIdError, IllegalGenerationError, RebalanceInProgressError) as error:
+        raise NotReady(
+            f"the group {group} cannot be set back while it has members",
+            where=", ".join(f"{place.topic}[{place.partition}]" for place in places),
+            why=str(error),
+            do=f"Stop the {group} processes, wait for the session timeout, run this again and start them",
+        ) from error
+    finally:
+        await consumer.stop()
+
+
+async def set_back_episodes(kafka: KafkaSettings) -> list[SetBack]:
+    """Let triggers evaluate ``frames.v1`` from its beginning if its episodes are applied to frames beyond its end.
+
+    Writes under the triggers' own transactional id, so a triggers process that runs ends at its next flush.
+    """
+    await partition_counts(kafka, (EPISODES, FRAMES))
+    (end,) = await ends(kafka, FRAMES, 1)
+    async with Partition(kafka, EPISODES, 0) as log:
+        rows: dict[bytes, bytes] = {}
+        await _read_on(log, rows)
+        if _furthest(rows) < end:
+            return []
+        writer = FencedWriter(kafka, f"{TRIGGERS}-0")
+        await writer.start()
+        try:
+            await _read_on(log, rows)
+            await writer.write([_from_the_beginning(key, value) for key, value in rows.items()])
+        finally:
+            await writer.stop()
+        return [SetBack(TRIGGERS, FRAMES.name, 0, _furthest(rows) + 1, end)]
+
+
+async def _read_on(log: Partition, rows: dict[bytes, bytes]) -> None:
+    async for records in log.new():
+        for record in records:
+            if record.key is not None and record.value is not None:
+                rows[record.key] = record.value
+            elif record.key is not None:
+                rows.pop(record.key, None)
+
+
+def _furthest(rows: dict[bytes, bytes]) -> int:
+    return max((_applied(key, value) for key, value in rows.items()), default=-1)
+
+
+def _applied(key: bytes, value: bytes) -> int:
+    if key == episode.EVALUATED_KEY:
+        return episode.decode_evaluated(value).frame
+    return episode.decode(value).applied
+
+
+def _from_the_beginning(key: bytes, value: bytes) -> Outgoing:
+    """The row as it is, applied to no frame yet."""
+    source = "headroom/rebuild"
+    if key == episode.EVALUATED_KEY:
+        envelope = headers(episode.EVALUATED_TYPE, "-1", source)
+        return Outgoing(EPISODES, 0, key, episode.encode(episode.Evaluated(-1)), envelope)
+    row = replace(episode.decode(value), applied=-1)
+    envelope = headers(episode.TYPE, f"{row.trigger}/{row.scope}/-1", source)
+    return Outgoing(EPISODES, 0, key, episode.encode(row), envelope)
