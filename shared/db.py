@@ -1,18 +1,39 @@
-"""PostgreSQL: one way to make an engine, and the migrations that every start applies."""
+"""PostgreSQL: one way to make an engine, the migrations that every start applies, and what to do while it is away."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
+import asyncpg
+import structlog
 from alembic import command
 from alembic.config import Config
+from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from shared.errors import ConfigurationError
 
 MIGRATIONS = Path(__file__).parent.parent / "deploy" / "migrations"
 
+FIRST_WAIT, LONGEST_WAIT = 0.1, 2.0
+
+DATABASE_ERRORS = (exc.SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+"""What a statement or a connection may raise; ``is_away`` tells whether the same may work a moment later."""
+
+# Classes of SQLSTATE: connection exceptions, a transaction rolled back because of others (a deadlock), insufficient
+# resources, operator intervention.
+_AWAY_STATES = ("08", "40", "53", "57P")
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
 
 def create_engine(url: str, *, pool_size: int = 5) -> AsyncEngine:
-    """An engine for ``postgresql+asyncpg://…``; it connects on first use and checks a connection before lending it."""
+    """An engine for ``postgresql+asyncpg://…``; it connects on first use and checks a connection before lending it.
+
+    Errors do not show the values of a statement: secrets are among them.
+    """
     if not url.startswith("postgresql+asyncpg://"):
         shown = url.split("://", 1)[0] or "nothing"
         raise ConfigurationError(
@@ -21,7 +42,9 @@ def create_engine(url: str, *, pool_size: int = 5) -> AsyncEngine:
             why=f"it begins with {shown!r}",
             do="Give it as postgresql+asyncpg://user@host/database.",
         )
-    return create_async_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
+    return create_async_engine(
+        url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, hide_parameters=True
+    )
 
 
 def migrations(url: str) -> Config:
@@ -35,3 +58,41 @@ def migrations(url: str) -> Config:
 def upgrade(url: str) -> None:
     """Bring the database to the newest migration, if it is not there. Blocks; call it outside an event loop."""
     command.upgrade(migrations(url), "head")
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether ``error`` says that the database cannot be reached now, rather than that a statement is wrong."""
+    if isinstance(error, exc.DBAPIError):
+        if error.connection_invalidated or isinstance(error, exc.InterfaceError):
+            return True
+        state = getattr(error.orig, "sqlstate", None) or ""
+        return str(state).startswith(_AWAY_STATES)
+    return isinstance(
+        error,
+        OSError
+        | TimeoutError
+        | exc.TimeoutError
+        | asyncpg.PostgresConnectionError
+        | asyncpg.OperatorInterventionError
+        | asyncpg.InsufficientResourcesError
+        | asyncpg.InterfaceError,
+    )
+
+
+async def patiently(what: str, action: Callable[[], Awaitable[T]], waiting: Callable[[], None] | None = None) -> T:
+    """The result of ``action``, tried until the database is there; any other error is raised at once.
+
+    ``action`` must be one transaction, or otherwise not mind being repeated. ``waiting`` is called before each wait.
+    """
+    wait = FIRST_WAIT
+    while True:
+        try:
+            return await action()
+        except DATABASE_ERRORS as error:
+            if not is_away(error):
+                raise
+            log.warning("the database is away, trying again", doing=what, seconds=wait, error=type(error).__name__)
+        if waiting is not None:
+            waiting()
+        await asyncio.sleep(wait)
+        wait = min(wait * 2, LONGEST_WAIT)

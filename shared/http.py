@@ -10,6 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from shared import problems
+from shared.db import DATABASE_ERRORS, is_away
+from shared.problems import Problem
 from shared.settings import HttpSettings
 
 Reasons = Callable[[], Iterable[str]]
@@ -39,6 +41,19 @@ def create_ops_app(title: str, not_ready: Reasons, registry: CollectorRegistry =
     app.add_route("/readyz", readyz, include_in_schema=False)
     app.add_route("/metrics", metrics, include_in_schema=False)
     return app
+
+
+def answer_while_database_is_away(app: FastAPI) -> None:
+    """Answer 503 for as long as PostgreSQL cannot be reached; a statement that is wrong stays an error."""
+
+    async def on_error(request: Request, error: Exception) -> Response:
+        if not is_away(error):
+            raise error
+        detail = "Nothing was changed or it cannot be said whether; repeat the request."
+        return Problem(503, "the database is away", detail, headers={"Retry-After": "1"}).response()
+
+    for kind in DATABASE_ERRORS:
+        app.add_exception_handler(kind, on_error)
 
 
 class Server(uvicorn.Server):

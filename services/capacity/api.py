@@ -13,10 +13,11 @@ import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from starlette.responses import Response
 
-from services.capacity.store import DATABASE_ERRORS, Projection, ReadingModels, Snapshot, is_away
+from services.capacity.store import Projection, ReadingModels, Snapshot
 from shared.access import requires
 from shared.errors import NotReady
-from shared.problems import Problem, problem_of
+from shared.http import answer_while_database_is_away
+from shared.problems import Problem
 from shared.schemas.deal import Deal
 from shared.schemas.plan import Plan
 from shared.schemas.week import monday
@@ -36,14 +37,7 @@ def install(app: FastAPI, models: ReadingModels, plan_of: PlanOf) -> None:
     app.state.models = models
     app.state.plan_of = plan_of
     app.include_router(router)
-    for kind in DATABASE_ERRORS:
-        app.add_exception_handler(kind, _on_database_error)
-
-
-async def _on_database_error(request: Request, error: Exception) -> Response:
-    if not is_away(error):
-        raise error
-    return problem_of(NotReady("the database cannot be reached", do="Try again in a moment.")).response()
+    answer_while_database_is_away(app)
 
 
 @router.get("/positions")

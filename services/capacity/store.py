@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import asyncpg
 import msgspec
-from sqlalchemy import exc, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.schemas.deal import Deal
@@ -292,24 +291,3 @@ class Snapshot:
     async def listed_counts(self) -> dict[str, int]:
         """How many deals are listed for each reason."""
         return {row.reason: row.number for row in await self._connection.execute(_LISTED_COUNTS)}
-
-
-DATABASE_ERRORS = (exc.SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
-"""What a statement or a connection may raise; ``is_away`` tells the two kinds apart."""
-
-
-def is_away(error: BaseException) -> bool:
-    """Whether this says that the database cannot be reached now, rather than that a statement is wrong."""
-    if isinstance(error, exc.DBAPIError):
-        if error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError):
-            return True
-        error = error.orig.__cause__ or error.orig if error.orig else error
-    return isinstance(
-        error,
-        OSError
-        | exc.TimeoutError
-        | asyncpg.PostgresConnectionError
-        | asyncpg.OperatorInterventionError
-        | asyncpg.InsufficientResourcesError
-        | asyncpg.InterfaceError,
-    )

@@ -4,14 +4,15 @@ Order of effects: rows and the offset they bring the tables to become durable to
 While PostgreSQL is away the batch is held and tried again; a batch that comes again changes nothing.
 """
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from prometheus_client import Counter, Gauge
 
-from services.capacity.store import Changes, Projection, WritingModels, is_away
+from services.capacity.store import Changes, Projection, Writing, WritingModels
+from shared.db import patiently
+from shared.errors import HeadroomError
 from shared.schemas.deal import Deal
 from shared.schemas.deal import decode as decode_deal
 from shared.schemas.frame import Frame, ListedDeal
@@ -22,9 +23,6 @@ from shared.schemas.published_plan import decode as decode_plan
 from shared.streams.shards import Batch, Record
 from shared.topics import DEALS, FRAMES, Topic
 
-FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 5.0
-
 AS_OF = Gauge("headroom_views_as_of_timestamp_seconds", "Moment of the frame that the read models show")
 BOOK_TIME = Gauge("headroom_views_book_timestamp_seconds", "Newest source time of a deal that the read models show")
 HOLDING = Gauge("headroom_views_database_away", "1 while a batch is held because the database cannot be reached")
@@ -32,7 +30,9 @@ ATTEMPTS_FAILED = Counter("headroom_views_attempts_failed_total", "Attempts to r
 
 Done = TypeVar("Done")
 
-_log = logging.getLogger(__name__)
+
+class ModelsTakenBack(HeadroomError):
+    """The tables hold less than this process wrote: they were emptied for a rebuild, or restored from a backup."""
 
 
 class ViewsSink:
@@ -41,20 +41,41 @@ class ViewsSink:
     def __init__(self, models: WritingModels, waiting: Callable[[], None]) -> None:
         self._models = models
         self._waiting = waiting
+        self._reached: dict[tuple[str, int], int] = {}
 
     async def positions(self) -> Mapping[tuple[Topic, int], int]:
         """How far the tables are, by topic and partition."""
         topics = {topic.name: topic for topic in (FRAMES, DEALS)}
         stored = await self._hold(self._models.next_offsets)
+        self._reached = dict(stored)
         return {(topics[name], number): offset for (name, number), offset in stored.items() if name in topics}
 
     async def apply(self, batch: Batch) -> None:
         """Bring the tables to the end of the batch; holds while the database is away."""
         write = self._frames if batch.topic == FRAMES else self._deals
         await self._hold(lambda: write(batch))
+        place = batch.topic.name, batch.partition
+        self._reached[place] = max(self._reached.get(place, 0), batch.next_offset)
+
+    async def check(self) -> None:
+        """Raise ``ModelsTakenBack`` when the tables hold less than this process wrote into them."""
+        reached = dict(self._reached)
+        stored = await self._hold(self._models.next_offsets)
+        for place in reached:
+            self._refuse_going_back(place, stored.get(place, 0), reached[place])
+
+    def _refuse_going_back(self, place: tuple[str, int], stored: int, reached: int) -> None:
+        """What lies between was written once and is gone: only a process that starts from ``stored`` brings it back."""
+        if stored < reached:
+            raise ModelsTakenBack(
+                f"the tables are at offset {stored} again, {reached} was reached",
+                where=f"{place[0]}[{place[1]}]",
+                why="`headroom rebuild read-models` emptied them, or the database was restored",
+                do="This process ends and begins again from there",
+            )
 
     async def _frames(self, batch: Batch) -> None:
-        async with self._models.advance(batch.topic.name, batch.partition, batch.next_offset) as writing:
+        async with self._advance(batch) as writing:
             changes = fold(_frames_of(batch.records, writing.start))
             if changes is not None:
                 await writing.frames(changes)
@@ -63,28 +84,27 @@ class ViewsSink:
             BOOK_TIME.set(changes.projection.book_time / 1000)
 
     async def _deals(self, batch: Batch) -> None:
-        async with self._models.advance(batch.topic.name, batch.partition, batch.next_offset) as writing:
+        async with self._advance(batch) as writing:
             newest, dropped = last_of_each(record for record in batch.records if record.offset >= writing.start)
             await writing.deals(newest, dropped)
 
+    @asynccontextmanager
+    async def _advance(self, batch: Batch) -> AsyncIterator[Writing]:
+        place = batch.topic.name, batch.partition
+        async with self._models.advance(*place, batch.next_offset) as writing:
+            self._refuse_going_back(place, writing.start, self._reached.get(place, 0))
+            yield writing
+
     async def _hold(self, work: Callable[[], Awaitable[Done]]) -> Done:
         """Do it, and again for as long as the database cannot be reached."""
-        pause = FIRST_PAUSE
-        while True:
-            try:
-                done = await work()
-            except Exception as error:
-                if not is_away(error):
-                    raise
-                _log.warning("the database cannot be reached, trying again in %.1f s: %s", pause, error)
-                ATTEMPTS_FAILED.inc()
-                HOLDING.set(1)
-                self._waiting()
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
-            else:
-                HOLDING.set(0)
-                return done
+        done = await patiently("bringing the read models up to date", work, self._failed)
+        HOLDING.set(0)
+        return done
+
+    def _failed(self) -> None:
+        ATTEMPTS_FAILED.inc()
+        HOLDING.set(1)
+        self._waiting()
 
 
 def _frames_of(records: Iterable[Record], start: int) -> list[tuple[int, Frame]]:

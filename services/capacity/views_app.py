@@ -19,6 +19,8 @@ from shared.streams.shards import SinkRole
 from shared.topics import DEALS, FRAMES, PLANS
 
 CONNECTIONS = 10
+LOOK_EVERY = 2.0
+"""Seconds between looks whether the tables still hold what this process wrote."""
 
 
 class ViewsProcess:
@@ -53,7 +55,9 @@ class ViewsProcess:
             self._plans_read = True
             sink = ViewsSink(WritingModels(self._engine), self._health.progressed)
             role = SinkRole(name="views", topics=(FRAMES, DEALS), sink=sink)
-            await run(role, kafka=self._settings.kafka, health=self._health)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(_look(sink))
+                tasks.create_task(run(role, kafka=self._settings.kafka, health=self._health))
         finally:
             await reader.stop()
 
@@ -62,6 +66,13 @@ class ViewsProcess:
             yield "the plans are not read yet"
         elif not self._health.ready:
             yield "no partitions are assigned yet"
+
+
+async def _look(sink: ViewsSink) -> None:
+    """Notice tables that were emptied or restored also while no record comes; what is missing ends the process."""
+    while True:
+        await asyncio.sleep(LOOK_EVERY)
+        await sink.check()
 
 
 def create_app(settings: Settings) -> ViewsProcess:

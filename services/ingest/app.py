@@ -7,9 +7,6 @@ from contextlib import asynccontextmanager
 import msgspec
 import structlog
 from fastapi import FastAPI
-from sqlalchemy.exc import SQLAlchemyError
-from starlette.requests import Request
-from starlette.responses import Response
 
 from services.ingest.agents import ReportTable, create_role
 from services.ingest.api import events, plans, webhooks
@@ -21,8 +18,7 @@ from services.ingest.store.plans import Plans
 from shared.access import Keys
 from shared.db import create_engine
 from shared.errors import NotReady
-from shared.http import create_ops_app, serve
-from shared.problems import problem_of
+from shared.http import answer_while_database_is_away, create_ops_app, serve
 from shared.schemas import published_plan
 from shared.streams.app import run
 from shared.streams.health import Health
@@ -56,8 +52,7 @@ def create_door(settings: IngestSettings) -> FastAPI:
     app = create_ops_app("Headroom door", not_ready)
     app.router.lifespan_context = lifespan
     app.state.keys = Keys(engine, settings.bootstrap_key_hash)
-    for error in (SQLAlchemyError, OSError):
-        app.add_exception_handler(error, _no_database)
+    answer_while_database_is_away(app)
     app.include_router(events.create_router(inbox, limits, clock))
     app.include_router(webhooks.create_router(inbox, _signers(settings), limits, clock))
     app.include_router(plans.create_router(Plans(settings.kafka), limits, clock))
@@ -135,13 +130,6 @@ def _signers(settings: IngestSettings) -> dict[str, webhooks.Signer]:
         )
         for name, made in settings.ingest.hubspot.items()
     }
-
-
-async def _no_database(request: Request, error: Exception) -> Response:
-    """PostgreSQL holds the API keys; while it is away nobody new can be let in, and nobody is told a lie about it."""
-    log.error("the database cannot be asked", error=repr(error))
-    away = NotReady("the API key cannot be checked now", why="the database does not answer", do="Send it again")
-    return problem_of(away).response()
 
 
 async def _started(table: TableReader) -> None:

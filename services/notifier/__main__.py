@@ -5,8 +5,7 @@ import signal
 
 from services.notifier.app import create_app
 from services.notifier.settings import NotifierSettings
-from services.notifier.store.away import patiently
-from shared.db import upgrade
+from shared.db import patiently, upgrade
 from shared.telemetry import configure_logging, publish_build_info
 
 

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from services.notifier import metrics
-from services.notifier.store.away import patiently
 from services.notifier.store.recalibrations import Arrival, Recalibrations
+from shared.db import patiently
 from shared.schemas import recalibration as records
 from shared.streams.dead_letters import BrokenLimit, dead_letter
 from shared.streams.shards import Batch, Outgoing, Record

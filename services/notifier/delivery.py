@@ -16,9 +16,9 @@ import structlog
 from services.notifier import metrics
 from services.notifier.channels.webhook import Webhook
 from services.notifier.domain.schedule import Delivered, judge
-from services.notifier.store.away import AWAY, patiently
 from services.notifier.store.queue import Attempt, Leased, Queue, Settlement, outcome
 from shared.clock import WallClock
+from shared.db import DATABASE_ERRORS, patiently
 
 RELEASE_WITHIN = 2.0
 SETTLED_TOGETHER = 200
@@ -116,7 +116,7 @@ class Worker:
                 if over := self._at_once():
                     await self._queue.settle(over)
                 await self._queue.release()
-        except AWAY as error:
+        except DATABASE_ERRORS as error:
             log.warning("the leases could not be given back and will run out", error=type(error).__name__)
 
     def _count(self, one: Settlement, held: bool) -> None:

@@ -12,8 +12,8 @@ import structlog
 from aiokafka.errors import ProducerFenced
 
 from services.notifier import metrics
-from services.notifier.store.away import AWAY, is_away
 from services.notifier.store.outbox import Outbox, Turn, Unsent
+from shared.db import DATABASE_ERRORS, is_away
 from shared.schemas import decision as decisions
 from shared.schemas.envelope import headers
 from shared.streams.shards import Outgoing
@@ -48,7 +48,7 @@ class Relay:
                         await self._relay(turn)
             except ProducerFenced:
                 log.warning("another relay has taken over")
-            except AWAY as error:
+            except DATABASE_ERRORS as error:
                 if not is_away(error):
                     raise
                 log.warning("the database is away, the relay waits", error=type(error).__name__)

@@ -13,8 +13,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from services.notifier import metrics
-from services.notifier.store.away import patiently
 from services.notifier.store.feed import Entry, Feed
+from shared.db import patiently
 
 PAGE = 500
 QUEUE = 1000

@@ -7,10 +7,10 @@ from time import monotonic
 import structlog
 
 from services.notifier import metrics
-from services.notifier.store.away import AWAY, is_away
 from services.notifier.store.deliveries import Deliveries
 from services.notifier.store.feed import Feed
 from services.notifier.store.outbox import Outbox
+from shared.db import DATABASE_ERRORS, is_away
 
 LOOK_EVERY = 2.0
 FORGET_EVERY = 3600.0
@@ -31,7 +31,7 @@ class Upkeep:
         while True:
             try:
                 await self._look()
-            except AWAY as error:
+            except DATABASE_ERRORS as error:
                 if not is_away(error):
                     raise
                 self._database(False)

@@ -1,12 +1,9 @@
 """What holds for every route: how much may be sent, and what is answered while the database is away."""
 
 from fastapi import FastAPI, HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.notifier.store.away import AWAY, is_away
-from shared.problems import Problem
+from shared.http import answer_while_database_is_away
 
 LARGEST_BODY = 1024 * 1024
 
@@ -35,12 +32,4 @@ class BodyLimit:
 def install(app: FastAPI) -> None:
     """Put both around ``app``."""
     app.add_middleware(BodyLimit)
-
-    async def on_away(request: Request, error: Exception) -> Response:
-        if not is_away(error):
-            raise error
-        detail = "Nothing was changed or it cannot be said whether; repeat the request."
-        return Problem(503, "the database is away", detail, headers={"Retry-After": "1"}).response()
-
-    for kind in AWAY:
-        app.add_exception_handler(kind, on_away)
+    answer_while_database_is_away(app)
