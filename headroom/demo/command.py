@@ -27,6 +27,8 @@ from shared.clock import HeldClock
 EXAMPLE = ROOT / "examples" / "margin-volume-trap"
 DAY = 86_400.0
 FIRST_PORT = 8090
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+"""Signals that end the demo besides Ctrl-C: a supervisor's, and that of a terminal that was closed."""
 WIDTH_ELSEWHERE = 120
 """Characters in a line where there is no terminal."""
 PARTITIONS = 2
@@ -43,7 +45,8 @@ def demo(
 
     On a terminal it stays up afterwards, until Ctrl-C. Ends with 1 when the story did not come out as it should.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    for ending in ENDINGS:
+        signal.signal(ending, _interrupt)
     story = read_story(EXAMPLE / "story.yaml")
     console = Console(stderr=as_json, highlight=False)
     on_terminal = console.file.isatty()  # not what rich thinks: FORCE_COLOR must not keep a pipe waiting for Ctrl-C
@@ -95,6 +98,8 @@ def running(story: Story, console: Console, *, speed: float, animated: bool) -> 
             yield system, clock
         finally:
             report("Stopping everything")
+            for ending in (signal.SIGINT, *ENDINGS):  # impatience must not leave processes or folders behind
+                signal.signal(ending, signal.SIG_IGN)
             system.stop()
 
 
@@ -131,6 +136,5 @@ def _stay(system: LocalSystem, console: Console) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """SIGTERM ends the demo as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """Ends the demo as Ctrl-C does."""
     raise KeyboardInterrupt
