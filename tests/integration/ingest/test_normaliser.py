@@ -121,7 +121,8 @@ async def test_metrics_and_readiness(door: Door, normaliser: Process) -> None:
 
 
 async def is_ready(door: Door, process: Process) -> bool:
-    assert not process.dead, process.log.read_text()[-4000:]
+    if process.dead:
+        pytest.fail(f"the process ended: {process.log.read_text()[-4000:]}")
     try:
         return (await door.client.get(f"{process.url}/readyz")).status_code == 200
     except HTTPError:
