@@ -69,7 +69,7 @@ faults: $(STAMP) ## Kill and stall the services under load, N times (N=200)
 	@HEADROOM_FAULT_RUNS=$(N) $(PY) -m pytest tests/faults -m faults --timeout 0 $(ARGS)
 
 lock: $(STAMP) ## Resolve requirements.lock anew (needs uv)
-	uv pip compile pyproject.toml --extra dev --extra local --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra dev --extra local --extra otlp --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --upgrade --output-file requirements.lock
 
 clean: ## Remove the virtual environment and the caches

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from shared import problems
 from shared.db import DATABASE_ERRORS, is_away
+from shared.observed import Observed, Readiness
 from shared.problems import Problem
 from shared.settings import HttpSettings
 
@@ -18,24 +19,28 @@ Reasons = Callable[[], Iterable[str]]
 """Answers why a process is not ready: sentences, none when it is."""
 
 
-def create_ops_app(title: str, not_ready: Reasons, registry: CollectorRegistry = REGISTRY) -> FastAPI:
+def create_ops_app(title: str, not_ready: Reasons, *series: CollectorRegistry) -> FastAPI:
     """A FastAPI application with the three routes; APIs add theirs to it.
 
     ``/healthz`` says that the process runs, ``/readyz`` 200 or 503 with the reasons, ``/metrics`` the Prometheus
-    series.
+    series: those of every process and the process's own ``series``. Requests to other routes are measured and traced.
     """
     app = FastAPI(title=title)
     problems.install(app)
+    app.add_middleware(Observed)
+    readiness = Readiness(not_ready)
 
     async def healthz(request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
     async def readyz(request: Request) -> Response:
-        reasons = list(not_ready())
+        reasons = readiness.reasons()
         return JSONResponse({"ready": not reasons, "reasons": reasons}, status_code=503 if reasons else 200)
 
     async def metrics(request: Request) -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        readiness.reasons()
+        text = b"".join(generate_latest(registry) for registry in (REGISTRY, *series))
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     app.add_route("/healthz", healthz, include_in_schema=False)
     app.add_route("/readyz", readyz, include_in_schema=False)

@@ -67,6 +67,18 @@ class ClockSettings(BaseModel):
         return VirtualClock(self.as_of, self.speed, self.started or datetime.now(UTC), tuple(self.pace))
 
 
+class TracingSettings(BaseModel):
+    """Where spans go. The trace of a request is carried on to the webhook in any case."""
+
+    exporter: Literal["none", "otlp", "console"] = Field(
+        "none", description="none makes no spans; otlp needs the package's extra of that name; console is for trying out"
+    )
+    endpoint: str = Field("http://127.0.0.1:4318/v1/traces", description="of the collector: OTLP over HTTP")
+    sample_ratio: float = Field(
+        1.0, ge=0, le=1, description="part of the traces begun here that is recorded; others do as their caller does"
+    )
+
+
 class Settings(BaseSettings):
     """What every service needs; each service's ``settings`` module adds its own."""
 
@@ -75,6 +87,7 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     http: HttpSettings = HttpSettings()
     clock: ClockSettings = ClockSettings()
+    tracing: TracingSettings = TracingSettings()
     database_url: str = Field("", description="SQLAlchemy URL with asyncpg, e.g. postgresql+asyncpg://user@host/db")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"

@@ -9,7 +9,7 @@ from typing import Protocol
 from services.capacity.app import FoldProcess, ProjectProcess
 from services.capacity.settings import CapacitySettings
 from services.capacity.views_app import ViewsProcess
-from shared.telemetry import configure_logging, publish_build_info
+from shared import telemetry
 
 
 class Process(Protocol):
@@ -38,8 +38,7 @@ def main() -> None:
     parser.add_argument("process", choices=sorted(PROCESSES))
     name = parser.parse_args().process
     settings = CapacitySettings()
-    configure_logging(settings, name)
-    publish_build_info(name)
+    telemetry.start(settings, name)
     asyncio.run(_run(name, settings))
 
 

@@ -4,6 +4,7 @@ Order of effects: everything a flush returns is one transaction. Fold's ends wit
 flush; project's frame and the positions it changed go out together.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from time import perf_counter
@@ -19,6 +20,7 @@ from shared.schemas import decision, frame, position, report
 from shared.schemas.envelope import headers
 from shared.schemas.plan import Plan
 from shared.schemas.published_plan import decode as decode_plan
+from shared.schemas.trace import NOWHERE, passage_in, passage_of
 from shared.streams.dead_letters import BrokenLimit, dead_letter
 from shared.streams.shards import Batch, Outgoing, Record
 from shared.topics import CELLS, DEALS, DECISIONS, FRAMES, POSITIONS, REPORTS, Topic
@@ -40,6 +42,7 @@ class FoldShard:
         self._upto = 0
         self._said = 0
         self._time = 0
+        self._passage = NOWHERE
         self._zeroed: dict[int, bytes] = {}
         self._letters: list[Outgoing] = []
         self._limit = BrokenLimit()
@@ -61,6 +64,8 @@ class FoldShard:
             self._book.put(key.decode(), deal)
         self._limit.used(len(batch.records))
         self._upto = batch.next_offset
+        if not batch.restoring:
+            self._passage = self._passage.then(passage_of(batch.records))
 
     def restored(self, ends: Mapping[Topic, int]) -> None:
         """The next flush sends every live cell in a new generation, which voids what an earlier owner left."""
@@ -79,7 +84,8 @@ class FoldShard:
             retired.pop(state.slot, None)
         outgoing += [Outgoing(CELLS, 0, key, None) for key in retired.values()]
         mark = cells.Mark(partition=self._partition, generation=self._generation, upto=self._upto, time=self._time)
-        envelope = headers(cells.MARK_TYPE, self._id("mark"), self._source(), now)
+        passage, self._passage = self._passage, NOWHERE
+        envelope = headers(cells.MARK_TYPE, self._id("mark"), self._source(), now, passage.trace, passage.arrived)
         outgoing.append(Outgoing(CELLS, 0, cells.mark_record_key(self._partition), cells.encode(mark), envelope))
         self._everything, self._said = False, self._upto
         metrics.DEALS.labels(self._partition).set(len(self._book))
@@ -141,6 +147,8 @@ class ProjectShard:
         self._letters: list[Outgoing] = []
         self._limit = BrokenLimit()
         self._frames = 0
+        self._passage = NOWHERE
+        self._overloaded: set[tuple[str, str]] = set()
 
     def apply(self, batch: Batch) -> None:
         """Take records in, one topic as the other; of positions only the keys, and only while restoring."""
@@ -167,7 +175,11 @@ class ProjectShard:
         if not self._restored:
             return []
         started = perf_counter()
-        made = self._projector.project(now, self._plan_in_force())
+        in_force = self._plan_in_force()
+        metrics.PLAN_IN_FORCE.set(in_force is not None)
+        made = self._projector.project(now, in_force)
+        # What moved no position ends here.
+        passage, self._passage = self._passage, NOWHERE
         outgoing, self._letters = self._letters, []
         if made is None:
             return outgoing
@@ -175,7 +187,8 @@ class ProjectShard:
         outgoing += self._positions(made)
         self._measure(made)
         self._frames += 1
-        envelope = headers(frame.TYPE, f"{made.now.isoformat()}/{self._frames}", PROJECT, made.now)
+        frame_id = f"{made.now.isoformat()}/{self._frames}"
+        envelope = headers(frame.TYPE, frame_id, PROJECT, made.now, passage.trace, passage.arrived)
         outgoing.append(Outgoing(FRAMES, 0, None, frame.encode(made), envelope))
         return outgoing
 
@@ -207,6 +220,7 @@ class ProjectShard:
             self._projector.book.stage(cells.decode_cell(record.value))
         else:
             self._projector.cells_changed(self._projector.book.apply(cells.decode_mark(record.value)))
+            self._carry(record)
 
     def _report(self, record: Record) -> None:
         key, reports = record.key or b"", self._projector.reports
@@ -214,6 +228,11 @@ class ProjectShard:
             self._projector.reported(reports.drop(key))
         else:
             self._projector.reported(reports.put(key, report.decode(record.value)))
+            self._carry(record)
+
+    def _carry(self, record: Record) -> None:
+        if self._restored:
+            self._passage = self._passage.then(passage_in(record.headers))
 
     def _decision(self, record: Record) -> None:
         if record.value is not None and self._projector.decisions.put(decision.decode(record.value)):
@@ -225,6 +244,18 @@ class ProjectShard:
         metrics.BOOK_CELLS.set(len(self._projector.book))
         metrics.BOOK_TIME.set(made.book_time / 1000)
         metrics.AS_OF.set(made.now.timestamp())
+        metrics.FRAME_PUBLISHED.set_to_current_time()
+        self._measure_overload(made)
         for pool, age in made.report_ages.items():
             if age is not None:
                 metrics.REPORT_AGE.labels(pool).set(age)
+
+    def _measure_overload(self, made: frame.Frame) -> None:
+        if made.complete:
+            self._overloaded.clear()
+            metrics.POSITIONS_OVERLOADED.clear()
+        for row in made.positions:
+            (self._overloaded.add if row.headroom < 0 else self._overloaded.discard)((row.pool, row.week))
+        count = Counter(pool for pool, _ in self._overloaded)
+        for pool in made.report_ages:  # every pool of the plan is in it
+            metrics.POSITIONS_OVERLOADED.labels(pool).set(count[pool])

@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator
 
 from fastapi import FastAPI
 
+from services.capacity import metrics
 from services.capacity.agents import FoldShard, Plans, ProjectShard
 from services.capacity.domain.projector import PlanInForce
 from services.capacity.settings import CapacitySettings
 from shared.http import create_ops_app, serve
 from shared.streams.app import run
 from shared.streams.health import Health
+from shared.streams.metrics import stream_series
 from shared.streams.restore import TableReader
 from shared.streams.shards import Role
 from shared.topics import CELLS, DEALS, DECISIONS, PLANS, POSITIONS, REPORTS
@@ -33,7 +35,7 @@ class FoldProcess:
     def __init__(self, settings: CapacitySettings) -> None:
         self._settings = settings
         self._health = Health()
-        self.app: FastAPI = create_ops_app("Headroom fold", self._not_ready)
+        self.app: FastAPI = create_ops_app("Headroom fold", self._not_ready, metrics.fold_series, stream_series)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Fold until ``stop`` is set."""
@@ -61,7 +63,9 @@ class ProjectProcess:
         self._health = Health()
         self._plans = Plans()
         self._plans_read = False
-        self.app: FastAPI = create_ops_app("Headroom projection", self._not_ready)
+        self.app: FastAPI = create_ops_app(
+            "Headroom projection", self._not_ready, metrics.project_series, stream_series
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read the plans, then project until ``stop`` is set."""

@@ -6,11 +6,12 @@ While PostgreSQL is away the batch is held and tried again; a batch that comes a
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import TypeVar
 
-from prometheus_client import Counter, Gauge
-
+from services.capacity import metrics
 from services.capacity.store import Changes, Projection, Writing, WritingModels
+from shared.clock import Clock, WallClock
 from shared.db import patiently
 from shared.errors import HeadroomError
 from shared.schemas.deal import Deal
@@ -20,13 +21,9 @@ from shared.schemas.frame import decode as decode_frame
 from shared.schemas.plan import Plan
 from shared.schemas.position import Position, WorkState
 from shared.schemas.published_plan import decode as decode_plan
+from shared.schemas.trace import passage_in
 from shared.streams.shards import Batch, Record
 from shared.topics import DEALS, FRAMES, Topic
-
-AS_OF = Gauge("headroom_views_as_of_timestamp_seconds", "Moment of the frame that the read models show")
-BOOK_TIME = Gauge("headroom_views_book_timestamp_seconds", "Newest source time of a deal that the read models show")
-HOLDING = Gauge("headroom_views_database_away", "1 while a batch is held because the database cannot be reached")
-ATTEMPTS_FAILED = Counter("headroom_views_attempts_failed_total", "Attempts to reach the database that failed")
 
 Done = TypeVar("Done")
 
@@ -38,9 +35,12 @@ class ModelsTakenBack(HeadroomError):
 class ViewsSink:
     """Carries frames and deals into the tables; calls ``waiting`` every few seconds while the database is away."""
 
-    def __init__(self, models: WritingModels, waiting: Callable[[], None]) -> None:
+    def __init__(self, models: WritingModels, waiting: Callable[[], None], clock: Clock | None = None) -> None:
+        """``clock`` is the system's, against which the age of what is shown is measured; wall time if not given."""
         self._models = models
         self._waiting = waiting
+        self._clock = clock or WallClock()
+        self._book_time = 0
         self._reached: dict[tuple[str, int], int] = {}
 
     async def positions(self) -> Mapping[tuple[Topic, int], int]:
@@ -80,13 +80,25 @@ class ViewsSink:
             if changes is not None:
                 await writing.frames(changes)
         if changes is not None:
-            AS_OF.set(changes.projection.as_of.timestamp())
-            BOOK_TIME.set(changes.projection.book_time / 1000)
+            self._measure(changes.projection, batch.records)
 
     async def _deals(self, batch: Batch) -> None:
         async with self._advance(batch) as writing:
             newest, dropped = last_of_each(record for record in batch.records if record.offset >= writing.start)
             await writing.deals(newest, dropped)
+
+    def _measure(self, shown: Projection, records: Sequence[Record]) -> None:
+        metrics.VIEWS_AS_OF.set(shown.as_of.timestamp())
+        metrics.VIEWS_BOOK_TIME.set(shown.book_time / 1000)
+        if shown.book_time > self._book_time:
+            if self._book_time:  # the first after a start is as old as it likes
+                age = self._clock.now().timestamp() - shown.book_time / 1000
+                metrics.EVENT_TO_POSITION.observe(max(0.0, age))
+            self._book_time = shown.book_time
+        now = datetime.now(UTC).timestamp()
+        for record in records:
+            if arrived := passage_in(record.headers).arrived:
+                metrics.RECEIVED_TO_POSITION.observe(max(0.0, now - arrived / 1000))
 
     @asynccontextmanager
     async def _advance(self, batch: Batch) -> AsyncIterator[Writing]:
@@ -98,12 +110,12 @@ class ViewsSink:
     async def _hold(self, work: Callable[[], Awaitable[Done]]) -> Done:
         """Do it, and again for as long as the database cannot be reached."""
         done = await patiently("bringing the read models up to date", work, self._failed)
-        HOLDING.set(0)
+        metrics.VIEWS_HOLDING.set(0)
         return done
 
     def _failed(self) -> None:
-        ATTEMPTS_FAILED.inc()
-        HOLDING.set(1)
+        metrics.VIEWS_ATTEMPTS_FAILED.inc()
+        metrics.VIEWS_HOLDING.set(1)
         self._waiting()
 
 

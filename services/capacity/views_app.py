@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from fastapi import FastAPI
 
 from services.capacity import api
+from services.capacity.metrics import views_series
 from services.capacity.store import ReadingModels, WritingModels
 from services.capacity.views import PublishedPlans, ViewsSink
 from shared.access import Keys
@@ -14,6 +15,7 @@ from shared.http import create_ops_app, serve
 from shared.settings import Settings
 from shared.streams.app import run
 from shared.streams.health import Health
+from shared.streams.metrics import stream_series
 from shared.streams.restore import TableReader
 from shared.streams.shards import SinkRole
 from shared.topics import DEALS, FRAMES, PLANS
@@ -32,7 +34,7 @@ class ViewsProcess:
         self._plans = PublishedPlans()
         self._health = Health()
         self._plans_read = False
-        self.app: FastAPI = create_ops_app("Headroom capacity", self._not_ready)
+        self.app: FastAPI = create_ops_app("Headroom capacity", self._not_ready, views_series, stream_series)
         self.app.state.keys = Keys(self._engine, settings.bootstrap_key_hash)
         api.install(self.app, ReadingModels(self._engine), self._plans.get)
 
@@ -53,7 +55,7 @@ class ViewsProcess:
         try:
             await reader.caught_up()
             self._plans_read = True
-            sink = ViewsSink(WritingModels(self._engine), self._health.progressed)
+            sink = ViewsSink(WritingModels(self._engine), self._health.progressed, self._settings.clock.clock())
             role = SinkRole(name="views", topics=(FRAMES, DEALS), sink=sink)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_look(sink))

@@ -6,7 +6,7 @@ import signal
 
 from services.ingest.app import run_door, run_normaliser
 from services.ingest.settings import IngestSettings
-from shared.telemetry import configure_logging, publish_build_info
+from shared import telemetry
 
 PROCESSES = {"door": run_door, "normalise": run_normaliser}
 
@@ -24,8 +24,7 @@ def main() -> None:
     parser.add_argument("process", choices=sorted(PROCESSES))
     name = parser.parse_args().process
     settings = IngestSettings()
-    configure_logging(settings, name)
-    publish_build_info(name)
+    telemetry.start(settings, name)
     asyncio.run(_run(name, settings))
 
 

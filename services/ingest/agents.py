@@ -27,9 +27,10 @@ from shared.schemas import deal as deals
 from shared.schemas import report as reports
 from shared.schemas import signal as signals
 from shared.schemas.deal import Deal
-from shared.schemas.envelope import Headers, attribute, headers
+from shared.schemas.envelope import Headers, headers
 from shared.schemas.report import Report
 from shared.schemas.signal import Signal
+from shared.schemas.trace import NOWHERE, Passage, trace_in
 from shared.streams.dead_letters import dead_letter
 from shared.streams.shards import Batch, Outgoing, Record, Role
 from shared.topics import DEALS, HISTORY, INBOX, REPORTS, SIGNALS, Topic
@@ -124,35 +125,35 @@ class NormaliseShard:
         if isinstance(said, Ignored):
             metrics.IGNORED.labels(said.reason).inc()
             return "ignored"
-        trace = attribute(record.headers, "traceparent")
-        traceparent = trace.encode() if trace else None
+        # The record's timestamp is the wall time at which a door wrote it, also where the system's clock is virtual.
+        passage = Passage(trace_in(record.headers), record.timestamp)
         if isinstance(said, DealChange):
-            return self._change(said, traceparent)
+            return self._change(said, passage)
         if isinstance(said, Report):
-            return self._report(said, traceparent)
-        self._signal(said, traceparent)
+            return self._report(said, passage)
+        self._signal(said, passage)
         return "signal"
 
-    def _change(self, change: DealChange, traceparent: bytes | None) -> str:
+    def _change(self, change: DealChange, passage: Passage) -> str:
         key = change.deal_id.encode()
         known = self._deals.get(key)
         if known is None and self._partition(key) != self._number:
             raise Unusable("wrong-key", f"{change.deal_id!r} belongs to partition {self._partition(key)}")
         deal, outcome = merge(None if known is None else deals.decode(known), change)
         if deal is not None:
-            self._write(key, filled(deal, self._rates), traceparent)
+            self._write(key, filled(deal, self._rates), passage)
         return outcome
 
-    def _write(self, key: bytes, deal: Deal, traceparent: bytes | None = None) -> None:
+    def _write(self, key: bytes, deal: Deal, passage: Passage = NOWHERE) -> None:
         """The deal as it is now, and one more line of its history."""
         value = deals.encode(deal)
         time = datetime.fromtimestamp(deal.time / 1000, UTC)
-        envelope = headers(deals.TYPE, f"{deal.id}@{deal.version}", deal.source, time, traceparent)
+        envelope = headers(deals.TYPE, f"{deal.id}@{deal.version}", deal.source, time, passage.trace, passage.arrived)
         self._deals[key] = value
         self._changed[key] = Outgoing(DEALS, self._number, key, value, envelope)
         self._others.append(Outgoing(HISTORY, self._number, key, value, envelope))
 
-    def _report(self, report: Report, traceparent: bytes | None) -> str:
+    def _report(self, report: Report, passage: Passage) -> str:
         key = reports.record_key(report)
         if not all(supersedes(report, known) for known in (self._known_reports.newest(key), self._reported.get(key))):
             return "nothing-new"
@@ -160,14 +161,14 @@ class NormaliseShard:
         stamp = report.stamp
         time = datetime.fromtimestamp(stamp.time / 1000, UTC)
         event_id = f"{report.object}@{stamp.time}.{stamp.sequence}"
-        envelope: Headers = headers(reports.TYPE, event_id, report.source, time, traceparent)
+        envelope: Headers = headers(reports.TYPE, event_id, report.source, time, passage.trace, passage.arrived)
         value = reports.encode(report)
         self._others.append(Outgoing(REPORTS, 0, key, value, envelope))
         self._others.append(Outgoing(HISTORY, self._number, key, value, envelope))
         return "report"
 
-    def _signal(self, signal: Signal, traceparent: bytes | None) -> None:
-        envelope = headers(signals.TYPE, signal.id, signal.source, signal.time, traceparent)
+    def _signal(self, signal: Signal, passage: Passage) -> None:
+        envelope = headers(signals.TYPE, signal.id, signal.source, signal.time, passage.trace, passage.arrived)
         self._others.append(Outgoing(SIGNALS, 0, signal.id.encode(), signals.encode(signal), envelope))
 
     def _refill(self) -> None:

@@ -8,6 +8,7 @@ import msgspec
 import structlog
 from fastapi import FastAPI
 
+from services.ingest import metrics
 from services.ingest.agents import ReportTable, create_role
 from services.ingest.api import events, plans, webhooks
 from services.ingest.api.bodies import Limits
@@ -22,6 +23,7 @@ from shared.http import answer_while_database_is_away, create_ops_app, serve
 from shared.schemas import published_plan
 from shared.streams.app import run
 from shared.streams.health import Health
+from shared.streams.metrics import stream_series
 from shared.streams.restore import TableReader
 from shared.streams.shards import Record
 from shared.topics import PLANS, REPORTS
@@ -49,7 +51,7 @@ def create_door(settings: IngestSettings) -> FastAPI:
         await inbox.stop()
         await engine.dispose()
 
-    app = create_ops_app("Headroom door", not_ready)
+    app = create_ops_app("Headroom door", not_ready, metrics.door_series)
     app.router.lifespan_context = lifespan
     app.state.keys = Keys(engine, settings.bootstrap_key_hash)
     answer_while_database_is_away(app)
@@ -70,7 +72,12 @@ async def run_normaliser(settings: IngestSettings, stop: asyncio.Event) -> None:
     reports = ReportTable()
     in_force = PlanInForce()
     adapters = Adapters({name: made.connection(name) for name, made in settings.ingest.hubspot.items()})
-    app = create_ops_app("Headroom normaliser", lambda: [] if health.ready else ["its shards are not restored yet"])
+    app = create_ops_app(
+        "Headroom normaliser",
+        lambda: [] if health.ready else ["its shards are not restored yet"],
+        metrics.normalise_series,
+        stream_series,
+    )
     serving = asyncio.create_task(serve(app, settings.http, stop))
     stopping = asyncio.create_task(stop.wait())
     tables = [

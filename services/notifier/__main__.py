@@ -5,8 +5,8 @@ import signal
 
 from services.notifier.app import create_app
 from services.notifier.settings import NotifierSettings
+from shared import telemetry
 from shared.db import patiently, upgrade
-from shared.telemetry import configure_logging, publish_build_info
 
 
 async def main(settings: NotifierSettings) -> None:
@@ -22,6 +22,5 @@ async def main(settings: NotifierSettings) -> None:
 
 if __name__ == "__main__":
     settings = NotifierSettings()
-    configure_logging(settings, "notifier")
-    publish_build_info("notifier")
+    telemetry.start(settings, "notifier")
     asyncio.run(main(settings))

@@ -17,6 +17,7 @@ from services.notifier.api import subscriptions as subscription_routes
 from services.notifier.channels.webhook import Webhook
 from services.notifier.consumer import RecalibrationSink
 from services.notifier.delivery import Worker
+from services.notifier.metrics import notifier_series
 from services.notifier.relay import Relay
 from services.notifier.settings import NotifierSettings
 from services.notifier.store.answers import Answers
@@ -25,6 +26,7 @@ from services.notifier.store.feed import Feed
 from services.notifier.store.outbox import Outbox
 from services.notifier.store.queue import Queue
 from services.notifier.store.recalibrations import Recalibrations
+from services.notifier.store.standing import Standing
 from services.notifier.store.subscriptions import Subscriptions
 from services.notifier.stream import Hub
 from services.notifier.upkeep import Upkeep
@@ -34,6 +36,7 @@ from shared.http import create_ops_app, serve
 from shared.kafka import create_producer
 from shared.streams.app import run as run_role
 from shared.streams.health import Health
+from shared.streams.metrics import stream_series
 from shared.streams.shards import Outgoing, SinkRole
 from shared.streams.writer import FencedWriter
 from shared.topics import RECALIBRATIONS
@@ -70,11 +73,18 @@ class Notifier:
         )
         self.hub = Hub(self._feed, poll=sending.poll)
         self._relay = Relay(self._outbox, lambda: FencedWriter(settings.kafka, RELAY_ID), poll=sending.poll)
-        self.upkeep = Upkeep(self._deliveries, self._outbox, self._feed, keep=timedelta(days=sending.keep_days))
+        self.upkeep = Upkeep(
+            self._deliveries,
+            self._outbox,
+            self._feed,
+            Standing(self.engine),
+            clock=settings.clock.clock(),
+            keep=timedelta(days=sending.keep_days),
+        )
         self.api = self._create_api()
 
     def _create_api(self) -> FastAPI:
-        app = create_ops_app("Headroom notifier", self._not_ready)
+        app = create_ops_app("Headroom notifier", self._not_ready, notifier_series, stream_series)
         app.state.keys = Keys(self.engine, self._settings.bootstrap_key_hash)
         guard.install(app)
         app.include_router(

@@ -14,6 +14,7 @@ from services.notifier import metrics
 from services.notifier.store.recalibrations import Arrival, Recalibrations
 from shared.db import patiently
 from shared.schemas import recalibration as records
+from shared.schemas.trace import passage_in
 from shared.streams.dead_letters import BrokenLimit, dead_letter
 from shared.streams.shards import Batch, Outgoing, Record
 
@@ -73,4 +74,5 @@ def _arrival(record: Record) -> Arrival:
     if NUL.encode() in value:
         # PostgreSQL has no such character; nothing that writes recalibrations has a use for it.
         raise ValueError("the record has a NUL character")
-    return Arrival(records.decode(value), datetime.fromtimestamp(record.timestamp / 1000, UTC))
+    recorded = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+    return Arrival(records.decode(value), recorded, passage_in(record.headers))

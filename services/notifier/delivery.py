@@ -12,11 +12,13 @@ from collections import Counter
 from datetime import timedelta
 
 import structlog
+from opentelemetry.trace import SpanKind
 
 from services.notifier import metrics
 from services.notifier.channels.webhook import Webhook
 from services.notifier.domain.schedule import Delivered, judge
 from services.notifier.store.queue import Attempt, Leased, Queue, Settlement, outcome
+from shared import tracing
 from shared.clock import WallClock
 from shared.db import DATABASE_ERRORS, patiently
 
@@ -89,7 +91,13 @@ class Worker:
     async def _deliver(self, leased: Leased) -> None:
         """One attempt."""
         began = self._clock.now()
-        answer, seconds, text = await self._webhook.send(leased.url, leased.event, leased.body, leased.active, began)
+        with tracing.span("deliver", leased.trace, SpanKind.CLIENT, attempt=leased.attempts + 1) as span:
+            carried = tracing.current() or leased.trace
+            answer, seconds, text = await self._webhook.send(
+                leased.url, leased.event, leased.body, leased.active, began, carried
+            )
+            if answer.status is None or answer.status >= 400:
+                tracing.failed(span, answer.failure or f"answered {answer.status}")
         verdict = judge(answer, leased.attempts + 1, self._clock.now(), random.uniform(-1, 1))
         self._over.put_nowait(
             Settlement(leased, Attempt(began, timedelta(seconds=seconds), answer.status, text), verdict)
@@ -126,7 +134,15 @@ class Worker:
         metrics.ATTEMPT_SECONDS.labels(leased.channel).observe(one.attempt.took.total_seconds())
         if held and isinstance(verdict, Delivered):
             metrics.LATENCY.observe(max(0.0, (self._clock.now() - leased.recorded).total_seconds()))
+            if leased.arrived is not None:
+                metrics.RECEIVED_TO_DELIVERY.observe(max(0.0, (self._clock.now() - leased.arrived).total_seconds()))
         else:
+            trace = {} if leased.trace is None else {"trace_id": leased.trace.decode().split("-")[1]}
             log.info(
-                "delivery attempted", delivery=leased.id, message=leased.event, outcome=said, reason=verdict.reason
+                "delivery attempted",
+                delivery=leased.id,
+                message=leased.event,
+                outcome=said,
+                reason=verdict.reason,
+                **trace,
             )

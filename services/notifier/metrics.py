@@ -32,6 +32,12 @@ LATENCY = Histogram(
     buckets=_SECONDS,
     registry=notifier_series,
 )
+RECEIVED_TO_DELIVERY = Histogram(
+    "headroom_notifier_received_to_delivery_seconds",
+    "Wall time from the door's record of the change that tipped it to the delivery of what it asks.",
+    buckets=_SECONDS,
+    registry=notifier_series,
+)
 PENDING = Gauge(
     "headroom_notifier_deliveries_pending", "Deliveries that are due or will be tried again.", registry=notifier_series
 )
@@ -44,6 +50,18 @@ ACK_SECONDS = Histogram(
     "headroom_notifier_acknowledge_seconds",
     "Time of the system's clock from firing to the first acknowledgement.",
     buckets=_LONG,
+    registry=notifier_series,
+)
+LATE = Gauge(
+    "headroom_notifier_recalibrations_late",
+    "Open recalibrations past their deadline to acknowledge or to decide, by the system's clock.",
+    ["deadline"],
+    registry=notifier_series,
+)
+SUBSCRIPTIONS = Gauge(
+    "headroom_notifier_subscriptions",
+    "Subscriptions that are enabled, paused by their owner, or gone with their receiver.",
+    ["state"],
     registry=notifier_series,
 )
 OUTBOX_PENDING = Gauge("headroom_notifier_outbox_pending", "Decisions not yet on the log.", registry=notifier_series)

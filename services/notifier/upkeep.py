@@ -10,9 +10,12 @@ from services.notifier import metrics
 from services.notifier.store.deliveries import Deliveries
 from services.notifier.store.feed import Feed
 from services.notifier.store.outbox import Outbox
+from services.notifier.store.standing import Standing
+from shared.clock import Clock
 from shared.db import DATABASE_ERRORS, is_away
 
 LOOK_EVERY = 2.0
+STANDING_EVERY = 10.0
 FORGET_EVERY = 3600.0
 
 log = structlog.get_logger(__name__)
@@ -21,9 +24,13 @@ log = structlog.get_logger(__name__)
 class Upkeep:
     """Looks after the tables; ``database_answers`` is what its last look found."""
 
-    def __init__(self, deliveries: Deliveries, outbox: Outbox, feed: Feed, *, keep: timedelta) -> None:
+    def __init__(
+        self, deliveries: Deliveries, outbox: Outbox, feed: Feed, standing: Standing, *, clock: Clock, keep: timedelta
+    ) -> None:
+        """``clock`` is the system's: what people are late with is told by it."""
         self._deliveries, self._outbox, self._feed, self._keep = deliveries, outbox, feed, keep
-        self._forget_at = 0.0
+        self._standing, self._clock = standing, clock
+        self._forget_at = self._stand_at = 0.0
         self.database_answers = False
 
     async def run(self) -> None:
@@ -52,9 +59,19 @@ class Upkeep:
         unsent, waiting = await self._outbox.waiting()
         metrics.OUTBOX_PENDING.set(unsent)
         metrics.OUTBOX_OLDEST.set(waiting)
+        if monotonic() >= self._stand_at:
+            await self._look_how_things_stand()
+            self._stand_at = monotonic() + STANDING_EVERY
         if monotonic() >= self._forget_at:
             await self._forget()
             self._forget_at = monotonic() + FORGET_EVERY
+
+    async def _look_how_things_stand(self) -> None:
+        for state, count in (await self._standing.subscriptions()).items():
+            metrics.SUBSCRIPTIONS.labels(state).set(count)
+        late = await self._standing.late(self._clock.now())
+        metrics.LATE.labels("acknowledge").set(late.acknowledge)
+        metrics.LATE.labels("decide").set(late.decide)
 
     async def _forget(self) -> None:
         forgotten = {

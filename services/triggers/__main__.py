@@ -5,7 +5,7 @@ import signal
 
 from services.triggers.app import create_app
 from services.triggers.settings import TriggersSettings
-from shared.telemetry import configure_logging, publish_build_info
+from shared import telemetry
 
 
 async def main(settings: TriggersSettings) -> None:
@@ -19,6 +19,5 @@ async def main(settings: TriggersSettings) -> None:
 
 if __name__ == "__main__":
     settings = TriggersSettings()
-    configure_logging(settings, "triggers")
-    publish_build_info("triggers")
+    telemetry.start(settings, "triggers")
     asyncio.run(main(settings))

@@ -6,11 +6,12 @@ and frames only rebuild the table; a frame that may not have been evaluated yet 
 known which those are.
 """
 
-import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from time import perf_counter
+
+import structlog
 
 from services.triggers import metrics
 from services.triggers.domain.evaluation import Change, Evaluation
@@ -22,6 +23,7 @@ from shared.schemas.frame import Frame
 from shared.schemas.frame import decode as decode_frame
 from shared.schemas.plan import Plan
 from shared.schemas.published_plan import decode as decode_plan
+from shared.schemas.trace import Passage, passage_in
 from shared.streams.shards import Batch, Outgoing, Record
 from shared.topics import EPISODES, FRAMES, RECALIBRATIONS, Topic
 
@@ -31,7 +33,7 @@ FRAMES_PER_FLUSH = 200
 SAY_HOW_FAR_AFTER = 500
 """Frames without any output after which the log is told how far they are evaluated."""
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 
 class Plans:
@@ -53,7 +55,7 @@ class Plans:
             published = decode_plan(self._published[name])
             book = self._books[name] = compile_rules(name, Plan.model_validate_json(bytes(published.plan)))
             for rejected in book.rejected:
-                _log.error("trigger %s of plan %s is not evaluated: %s", rejected.trigger, name, rejected.reason)
+                _log.error("a trigger is not evaluated", trigger=rejected.trigger, plan=name, why=rejected.reason)
         return book
 
 
@@ -65,14 +67,18 @@ class TriggersShard:
         self._evaluation = Evaluation(book_of)
         self._rows: dict[bytes, episode.Episode] = {}
         self._evaluated = -1
-        self._waiting: deque[tuple[int, bytes]] = deque()
+        self._waiting: deque[tuple[int, bytes, Passage]] = deque()
         self._restored = False
         self._silent = 0
 
     def apply(self, batch: Batch) -> None:
         """Take in rows (while restoring; later ones are our own) or frames."""
         if batch.topic == FRAMES:
-            self._waiting.extend((record.offset, record.value) for record in batch.records if record.value is not None)
+            self._waiting.extend(
+                (record.offset, record.value, passage_in(record.headers))
+                for record in batch.records
+                if record.value is not None
+            )
         elif not self._restored:
             for record in batch.records:
                 self._take_over(record)
@@ -122,7 +128,7 @@ class TriggersShard:
         return frame
 
     def _evaluate(self, frame: Frame) -> Iterator[Outgoing]:
-        offset, _ = self._waiting.popleft()
+        offset, _, passage = self._waiting.popleft()
         started = perf_counter()
         changes = self._evaluation.evaluate(frame, offset) if frame.plan else []
         metrics.EVALUATION_SECONDS.observe(perf_counter() - started)
@@ -131,7 +137,7 @@ class TriggersShard:
         self._evaluated = offset
         self._silent += 1
         for change in changes:
-            yield from _written(change, frame.now)
+            yield from _written(change, frame.now, passage)
         if changes:
             self._measure()
 
@@ -161,15 +167,16 @@ class TriggersShard:
         metrics.RULES_REJECTED.set(len(book.rejected) if book else 0)
 
 
-def _written(change: Change, now: datetime) -> Iterator[Outgoing]:
+def _written(change: Change, now: datetime, passage: Passage) -> Iterator[Outgoing]:
     row, told = change.episode, change.told
     key = episode.record_key(row.trigger, row.scope)
     row_id = f"{row.trigger}/{row.scope}/{row.applied}"
     yield Outgoing(EPISODES, 0, key, episode.encode(row), headers(episode.TYPE, row_id, SOURCE, now))
     if told is not None:
         metrics.TRANSITIONS.labels(told.kind, told.severity).inc()
-        _log.info("%s on %s: %s (%s)", told.kind, told.scope, told.summary, change.reason)
-        told_headers = headers(recalibration.TYPE, told.event_id, SOURCE, now)
+        trace = {} if passage.trace is None else {"trace_id": passage.trace.decode().split("-")[1]}
+        _log.info(told.kind, scope=told.scope, trigger=told.trigger, summary=told.summary, why=change.reason, **trace)
+        told_headers = headers(recalibration.TYPE, told.event_id, SOURCE, now, passage.trace, passage.arrived)
         yield Outgoing(RECALIBRATIONS, 0, told.id.encode(), recalibration.encode(told), told_headers)
 
 

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from fastapi import FastAPI
 
 from services.triggers.agents import Plans, TriggersShard
+from services.triggers.metrics import trigger_series
 from services.triggers.settings import TriggersSettings
 from shared.http import create_ops_app, serve
 from shared.streams.app import run
 from shared.streams.health import Health
+from shared.streams.metrics import stream_series
 from shared.streams.restore import TableReader
 from shared.streams.shards import Role
 from shared.topics import EPISODES, FRAMES, PLANS
@@ -33,7 +35,7 @@ class TriggersProcess:
         self._plans = Plans()
         self._health = Health()
         self._plans_read = False
-        self.app: FastAPI = create_ops_app("Headroom triggers", self._not_ready)
+        self.app: FastAPI = create_ops_app("Headroom triggers", self._not_ready, trigger_series, stream_series)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve at once, read the plans, then evaluate frames until ``stop`` is set."""

@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from shared.schemas.trace import ARRIVED_HEADER, TRACEPARENT_HEADER
+
 Headers = list[tuple[str, bytes]]
 
 SPECVERSION = b"1.0"
@@ -14,8 +16,12 @@ def headers(
     source: str,
     time: datetime | None = None,
     traceparent: bytes | None = None,
+    arrived: int = 0,
 ) -> Headers:
-    """Kafka headers of one event of ``event_type`` (``headroom.deal.v1``), unique by ``source`` and ``event_id``."""
+    """Kafka headers of one event of ``event_type`` (``headroom.deal.v1``), unique by ``source`` and ``event_id``.
+
+    ``traceparent`` and ``arrived`` (ms of wall time, 0: unknown) are what ``shared.schemas.trace`` says of them.
+    """
     made: Headers = [
         ("ce_specversion", SPECVERSION),
         ("ce_type", event_type.encode()),
@@ -25,8 +31,10 @@ def headers(
     ]
     if time is not None:
         made.append(("ce_time", time.isoformat().encode()))
+    if arrived:
+        made.append((ARRIVED_HEADER, str(arrived).encode()))
     if traceparent:
-        made.append(("ce_traceparent", traceparent))
+        made.append((TRACEPARENT_HEADER, traceparent))
     return made
 
 

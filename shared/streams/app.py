@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, cast
 
 import faust
+import structlog
 from faust.topics import Topic as FaustTopic
 from faust.transport.drivers import TRANSPORTS
 
@@ -30,6 +31,8 @@ from shared.streams.transport import BatchConsumer
 SCHEME = "batches"
 WATCH_EVERY = 1.0
 STOP_WITHIN = 10.0
+
+log = structlog.get_logger(__name__)
 
 
 class Stalled(Exception):
@@ -137,6 +140,7 @@ async def run(
     finally:
         watching.cancel()
         await _stop(app, runtime, clean=not failed.done())
+        log.info("stopped", role=role.name, clean=not failed.done())
 
 
 async def _stop(app: StreamApp, runtime: Runtime, *, clean: bool) -> None:

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+import structlog
 from faust.types import TP
 
 from shared.streams import metrics
@@ -12,6 +13,8 @@ from shared.streams.safety import Fail
 from shared.streams.shards import Record
 from shared.streams.transport import Fetched, rewound
 from shared.topics import Topic
+
+log = structlog.get_logger(__name__)
 
 
 class Log(Protocol):
@@ -55,6 +58,8 @@ class Runtime(ABC):
             self.fail(error)
             raise
         self.health.settled()
+        metrics.REBALANCES.labels(self.name).inc()
+        log.info("partitions assigned", role=self.name, partitions=_by_topic(assigned, self.prefix), kept=kept)
         return starts
 
     async def assigned(self, tps: Iterable[TP]) -> None:
@@ -62,10 +67,13 @@ class Runtime(ABC):
         if not list(tps):
             await self._take(frozenset(), False)
             self.health.settled()
+            metrics.REBALANCES.labels(self.name).inc()
+            log.info("no partitions assigned: standing by", role=self.name)
 
     async def revoked(self) -> None:
         """A rebalance begins: finish what is under way, so that the next owner finds it, and acknowledge it."""
         self.health.rebalancing()
+        log.info("rebalancing", role=self.name)
         try:
             await self._finish()
             await self.log.force_commit()
@@ -130,6 +138,13 @@ class Runtime(ABC):
     def count(self, topic: Topic, records: Sequence[Record]) -> None:
         metrics.RECORDS_APPLIED.labels(self.name, topic.name).inc(len(records))
         metrics.BATCH_RECORDS.labels(self.name).observe(len(records))
+
+
+def _by_topic(tps: Iterable[TP], prefix: str) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for tp in sorted(tps):
+        found.setdefault(tp.topic.removeprefix(prefix), []).append(tp.partition)
+    return found
 
 
 def unseen(records: Sequence[Record], applied: int) -> Sequence[Record]:

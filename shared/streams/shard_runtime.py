@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import cast
 
+import structlog
 from faust.types import TP
 
+from shared import tracing
 from shared.clock import Clock
 from shared.errors import ConfigurationError
 from shared.settings import KafkaSettings
@@ -24,6 +26,8 @@ from shared.streams.safety import Fail
 from shared.streams.shards import Batch, Role, Shard
 from shared.streams.transport import Fetched
 from shared.streams.writer import FencedWriter
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -42,6 +46,8 @@ class Slot:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     flusher: asyncio.Task[None] | None = None
     flushing_since: float | None = None
+    opened: float = field(default_factory=perf_counter)
+    read: int = 0
 
 
 class ShardRuntime(Runtime):
@@ -125,6 +131,8 @@ class ShardRuntime(Runtime):
         slot = self._slots.pop(number)
         self.health.restore.pop(number, None)
         metrics.RESTORE_PROGRESS.remove(self.name, number)
+        with suppress(KeyError):  # it may never have been restored
+            metrics.RESTORE_SECONDS.remove(self.name, number)
         if slot.flusher is not None:
             slot.flusher.cancel()
             with suppress(asyncio.CancelledError):
@@ -144,6 +152,7 @@ class ShardRuntime(Runtime):
             slot.shard.apply(Batch(topic, slot.number, records, fetched.next_offset, restoring))
             slot.changed.set()
             self.count(topic, records)
+            slot.read += len(records)
         slot.applied[fetched.tp] = fetched.next_offset
         self.health.progressed()
         if slot.barrier is not None:
@@ -157,11 +166,17 @@ class ShardRuntime(Runtime):
             self._show_progress(slot.number, min(barrier.progress, 0.999))
             return
         self._show_progress(slot.number, 1.0)
+        self._tell_restored(slot)
         slot.barrier = None
         slot.shard.restored({self.topics[name]: end for name, end in barrier.ends.items()})
         slot.changed.set()
         self.log.resume_partitions(slot.inputs)
         slot.flusher = asyncio.create_task(self._flush_always(slot), name=f"flush {self.name}-{slot.number}")
+
+    def _tell_restored(self, slot: Slot) -> None:
+        seconds = perf_counter() - slot.opened
+        metrics.RESTORE_SECONDS.labels(self.name, slot.number).set(seconds)
+        log.info("restored", role=self.name, shard=slot.number, seconds=round(seconds, 3), records=slot.read)
 
     def _show_progress(self, number: int, done: float) -> None:
         self.health.restore[number] = done
@@ -201,7 +216,8 @@ class ShardRuntime(Runtime):
         records = slot.shard.flush(self._clock.now())
         slot.cost = perf_counter() - started
         if records:
-            await slot.writer.write(records)
+            with tracing.batch_span(f"{self.name} flush", records, shard=slot.number):
+                await slot.writer.write(records)
             slot.cost += slot.writer.busy_seconds - packed
             metrics.FLUSH_SECONDS.labels(self.name).observe(perf_counter() - started)
             metrics.FLUSH_RECORDS.labels(self.name).inc(len(records))

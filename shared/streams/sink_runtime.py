@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from faust.types import TP
 
+from shared import tracing
 from shared.settings import KafkaSettings
 from shared.streams.health import Health
 from shared.streams.runtime import Runtime, unseen
@@ -57,7 +58,8 @@ class SinkRuntime(Runtime):
         records = unseen(fetched.records, self._applied[tp])
         if records:
             self._storing = True
-            await self._sink.apply(Batch(topic, tp.partition, records, fetched.next_offset))
+            with tracing.batch_span(f"{self.name} {topic.name}", records):
+                await self._sink.apply(Batch(topic, tp.partition, records, fetched.next_offset))
             self._storing = False
             self.count(topic, records)
         if tp in self._applied:  # a rebalance may have taken it away meanwhile

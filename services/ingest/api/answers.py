@@ -7,9 +7,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.ingest.domain import trace
+from shared import tracing
 from shared.errors import NotReady
 from shared.problems import Problem
+from shared.schemas import trace
 from shared.schemas.envelope import Headers
 from shared.schemas.inbox import RECEIVED_HEADER, REQUEST_PREFIX, SOURCE_HEADER
 
@@ -42,7 +43,14 @@ def audit_headers(request: Request, source: str, received: str) -> Headers:
         if len(value) <= _KEPT_BYTES and _SECRET.search(name.decode("latin-1")) is None
     ]
     made += [(REQUEST_PREFIX + name.decode("latin-1"), value) for name, value in kept[:_KEPT_HEADERS]]
-    traced = trace.traceparent(request.headers.getlist("traceparent"))
-    if traced is not None:
-        made.append(("ce_traceparent", traced))
+    given = trace.traceparent(request.headers.getlist("traceparent"))
+    if given is not None:
+        # Where spans are made, what follows is a child of the door's.
+        made.append((trace.TRACEPARENT_HEADER, tracing.current() or given))
     return made
+
+
+def traced(made: Headers, own: bytes | None = None) -> Headers:
+    """``made`` with a trace: the request's, else the event's ``own``, else the one that began with the door's span."""
+    found = None if trace.trace_in(made) else own or tracing.current()
+    return made if found is None else [*made, (trace.TRACEPARENT_HEADER, found)]

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.ingest import metrics
-from services.ingest.api.answers import accepted, audit_headers, status_of
+from services.ingest.api.answers import accepted, audit_headers, status_of, traced
 from services.ingest.api.bodies import Limits, check_events, expanded, raw_body
 from services.ingest.domain import strict_json
 from services.ingest.domain.change import DealChange, Unusable
@@ -145,9 +145,7 @@ def _record(taken: Taken, common: Sequence[tuple[str, bytes]]) -> InboxRecord:
     """The record of one event; its own trace comes after the request's, which readers take first."""
     headers = [*common, *(header for header in taken.headers if header[0] != "ce_traceparent")]
     headers.append((inbox.KIND_HEADER, _kind(taken.said).encode()))
-    own = cloudevents.trace_of(taken.envelope)
-    if own is not None and all(name != "ce_traceparent" for name, _ in common):
-        headers.append(("ce_traceparent", own))
+    headers = traced(headers, cloudevents.trace_of(taken.envelope))
     return InboxRecord(cloudevents.key(taken.envelope, taken.said), taken.value, headers)
 
 

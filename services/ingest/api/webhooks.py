@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.ingest import metrics
-from services.ingest.api.answers import accepted, audit_headers, status_of
+from services.ingest.api.answers import accepted, audit_headers, status_of, traced
 from services.ingest.api.bodies import Limits, check_events, expanded, raw_body
 from services.ingest.domain import signature
 from services.ingest.normalise import hubspot
@@ -59,7 +59,7 @@ def create_router(box: Inbox, signers: Mapping[str, Signer], limits: Limits, clo
             body = expanded(raw, request.headers.get("content-encoding", ""), limits)
             parts = _parts(body)
             check_events([len(part) for part in parts], limits)
-            common = audit_headers(request, HUBSPOT, clock.now().isoformat())
+            common = traced(audit_headers(request, HUBSPOT, clock.now().isoformat()))
             common.append((CONNECTION_HEADER, connection.encode()))
             records = [record for part in parts for record in _records(part, connection, common)]
             await box.append(records)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from services.ingest.domain import strict_json, trace
+from services.ingest.domain import strict_json
 from services.ingest.domain.change import DealChange, Unusable
 from services.ingest.domain.merge import CLEARED
 from services.ingest.domain.values import (
@@ -32,6 +32,7 @@ from services.ingest.domain.values import (
     checked_moment,
     checked_week,
 )
+from shared.schemas import trace
 from shared.schemas.deal import DealType, Line, Stamp
 from shared.schemas.report import Kind, Report
 from shared.schemas.signal import Signal

@@ -100,10 +100,11 @@ class Webhook:
             await self._session.close()
 
     async def send(
-        self, url: str, event: str, body: str, active: Sequence[Secret], now: datetime
+        self, url: str, event: str, body: str, active: Sequence[Secret], now: datetime, trace: bytes | None = None
     ) -> tuple[Answer, float, str]:
         """POST ``body`` to ``url``, signed at ``now``: the answer, how many seconds it took, and its first bytes.
 
+        ``trace`` goes along as the header ``traceparent``, so that the receiver can carry it on.
         Never raises for what the receiver or the network does; that is an answer too.
         """
         started = monotonic()
@@ -111,6 +112,8 @@ class Webhook:
         if not ruling.allowed:
             return Answer(None, failure=f"not dialled: {ruling.reason}"), 0.0, ""
         headers = signed_headers(event, body, active, now)
+        if trace is not None:
+            headers["traceparent"] = trace.decode()
         try:
             answer, text = await self._post(url, headers, body)
         except TimeoutError:

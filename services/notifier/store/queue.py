@@ -8,7 +8,7 @@ workers share.
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -50,7 +50,7 @@ LEASE = sa.text("""
     FROM due, subscriptions
     WHERE deliveries.id = due.id AND subscriptions.id = deliveries.subscription
     RETURNING deliveries.id, deliveries.subscription, deliveries.event, deliveries.body, deliveries.attempts,
-              deliveries.recorded, subscriptions.url, subscriptions.channel
+              deliveries.recorded, deliveries.trace, deliveries.arrived, subscriptions.url, subscriptions.channel
 """)
 
 
@@ -75,7 +75,10 @@ SETTLE = sa.text("""
 
 @dataclass(frozen=True, slots=True)
 class Leased:
-    """A delivery to attempt now. ``attempts`` were made before in this round; ``active`` secrets all sign."""
+    """A delivery to attempt now. ``attempts`` were made before in this round; ``active`` secrets all sign.
+
+    ``trace`` is that of the change that brought it about, ``arrived`` the wall time at which the door took that in.
+    """
 
     id: int
     subscription: uuid.UUID
@@ -86,6 +89,8 @@ class Leased:
     attempts: int
     recorded: datetime
     active: Sequence[Secret]
+    trace: bytes | None = None
+    arrived: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +148,8 @@ class Queue:
                 row.attempts,
                 row.recorded,
                 active.get(row.subscription, []),
+                row.trace.encode() if row.trace else None,
+                datetime.fromtimestamp(row.arrived / 1000, UTC) if row.arrived else None,
             )
             for row in rows
         ]

@@ -14,6 +14,7 @@ from services.notifier.store.feed import Happening, append, lock_appending
 from services.notifier.store.tables import decisions, deliveries, recalibrations, subscriptions
 from shared.schemas import recalibration as records
 from shared.schemas.recalibration import Recalibration
+from shared.schemas.trace import NOWHERE, Passage
 
 CHUNK = 500
 STATES = {"firing": ("firing", "updated", "reopened"), "mitigated": ("mitigated",), "resolved": ("resolved",)}
@@ -24,10 +25,11 @@ OPEN = STATES["firing"] + STATES["mitigated"]
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One record of the log: the recalibration, and the wall time of its record."""
+    """One record of the log: the recalibration, the wall time of its record, and what it carries on."""
 
     recalibration: Recalibration
     recorded: datetime
+    passage: Passage = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +201,8 @@ def _delivery(arrival: Arrival, subscription: object, body: str) -> dict[str, ob
         "recalibration": one.id,
         "body": body,
         "recorded": arrival.recorded,
+        "trace": None if arrival.passage.trace is None else arrival.passage.trace.decode(),
+        "arrived": arrival.passage.arrived or None,
         "state": "pending",
     }
 

@@ -1,4 +1,4 @@
-"""The notifier's tables, as migration 0003 makes them."""
+"""The notifier's tables, as migrations 0003 and 0004 make them."""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
@@ -98,6 +98,8 @@ deliveries = sa.Table(
     sa.Column("recalibration", sa.Text),
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("recorded", _MOMENT, nullable=False, comment="wall time of the record on the log"),
+    sa.Column("trace", sa.Text, comment="traceparent of the change that brought it about"),
+    sa.Column("arrived", sa.BigInteger, comment="wall time (ms) at which the door took that change in"),
     sa.Column("state", sa.Text, nullable=False, comment="pending, delivered, given-up"),
     sa.Column(
         "attempts", sa.Integer, nullable=False, server_default="0", comment="of this round; a replay begins anew"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.ingest.domain.trace import traceparent
+from shared.schemas.trace import traceparent
 
 VECTORS = Path(__file__).parents[3].parent / "shared" / "data" / "vectors" / "traceparent.json"
 GOOD = "00-12345678901234567890123456789012-1234567890123456-01"
