@@ -12,13 +12,24 @@ Phase = Literal["clear", "pending", "firing", "mitigated"]
 Severity = Literal["info", "warning", "critical"]
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """That these owners were asked singly, in an ISO week: it counts against their alert budget."""
+
+    week: str
+    severity: Severity
+    owners: list[str]
+
+
 class Episode(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One breach of one trigger in one scope, from the first pending frame to resolved.
 
     ``number`` counts the episodes of this trigger and scope, ``transition`` those of this episode; ``applied`` is the
     offset of the frame the row is applied to: an earlier or equal frame changes nothing. ``since`` is when the
     condition began to hold, ``fired`` when it had held long enough. ``weeks`` are all weeks breached so far, in
-    order. ``clear_since`` is when the clear condition began to hold without a break.
+    order. ``clear_since`` is when the clear condition began to hold without a break. ``days`` are those of the last so
+    many on which it was breached, where the trigger counts days (``of``). A ``shadow`` episode was told to nobody; a
+    ``grouped`` one was beyond its owners' alert budget when it fired; ``singly`` are this week's firings that were not,
+    of earlier episodes too.
     """
 
     trigger: str
@@ -35,6 +46,10 @@ class Episode(msgspec.Struct, kw_only=True, omit_defaults=True):
     weeks: list[str] = []
     worst: float = 0.0
     recalibration: str | None = None
+    days: list[str] = []
+    shadow: bool = False
+    grouped: bool = False
+    singly: list[Asked] = []
 
 
 class Evaluated(msgspec.Struct):

@@ -20,13 +20,60 @@ class ListedDeal(msgspec.Struct, frozen=True, omit_defaults=True):
     exposure: float = 0.0
 
 
+class SignalState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One kind of signal, of ``pool`` or (None) of everything, as it stands on a day (UTC).
+
+    ``per_week`` sums the last 7 days, that one included, ``mean`` averages their observations; ``before`` is the weekly
+    mean of the 28 days before those, and ``mean_before`` the average of theirs. None: there were none. ``newest`` is
+    the time of the newest observation.
+    """
+
+    kind: str
+    pool: str | None
+    newest: datetime
+    per_week: float = 0.0
+    before: float | None = None
+    mean: float | None = None
+    mean_before: float | None = None
+
+
+class BookingState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What enters commit or won of ``product`` (empty: of all), by the week it closes, per week.
+
+    ``rate`` counts deal lines, ``units`` their units, ``value`` their money: of the last whole week and the present one
+    so far, divided by that time. The ``_trend`` of each is its mean in the eight weeks before.
+    """
+
+    product: str
+    rate: float = 0.0
+    trend: float = 0.0
+    units: float = 0.0
+    units_trend: float = 0.0
+    value: float = 0.0
+    value_trend: float = 0.0
+
+
+class MilestoneState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A milestone: units won in its window, units expected there still, and units planned by now by its linearity."""
+
+    milestone: str
+    product: str
+    due: str
+    quantity: float
+    won: float = 0.0
+    expected: float = 0.0
+    planned: float = 0.0
+
+
 class Frame(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What changed in one projection, or everything when ``complete`` (after each restore and at week rollover).
 
     ``now`` is the moment it speaks of and the only clock of its readers; ``plan`` is ``id@version``; ``upto`` the
     deals offset applied, by partition; ``book_time`` the newest source time (ms) of a deal in it. ``report_ages`` are
     seconds since each pool's last report, None: never. ``listed`` replaces the former list whenever it is not None.
-    ``gone`` are positions (pool, week) that no longer exist, which a complete frame need not name.
+    ``gone`` are positions (pool, week) that no longer exist, which a complete frame need not name. ``signals``,
+    ``bookings`` and ``milestones`` replace the former ones whenever they are not None. While ``loading`` deals come in
+    so fast that only the end of it is worth asking anybody about; a frame that is not loading follows within seconds.
     """
 
     now: datetime
@@ -40,6 +87,10 @@ class Frame(msgspec.Struct, kw_only=True, omit_defaults=True):
     report_ages: dict[str, float | None] = {}
     listed: list[ListedDeal] | None = None
     book_time: int = 0
+    signals: list[SignalState] | None = None
+    bookings: list[BookingState] | None = None
+    milestones: list[MilestoneState] | None = None
+    loading: bool = False
 
 
 encode = msgspec.json.Encoder().encode

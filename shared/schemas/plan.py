@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from shared.schemas.deal import DealType
 from shared.schemas.plan_pools import Pool
-from shared.schemas.plan_triggers import POOL_ESCALATION, POOL_OWNER, Trigger
+from shared.schemas.plan_triggers import POOL_ESCALATION, POOL_OWNER, AlertBudget, Trigger
 from shared.schemas.plan_values import (
     Amount,
     Day,
@@ -264,6 +264,7 @@ class Plan(Part):
     uncertainty: Uncertainty = Uncertainty()
     revenue_at_risk: RevenueAtRisk | None = None
     triggers: list[Trigger] = []
+    alert_budget: AlertBudget | None = None
     incentives: dict[str, Any] = {}
 
     def owner_of(self, pool: str) -> str:

@@ -7,8 +7,10 @@ problems at once.
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from shared.schemas.plan_conditions import WATCHED, Comparison, ConditionError, both_hold, can_hold, parse_condition
-from shared.schemas.plan_triggers import ROLES
+from shared.schemas.plan_conditions import Condition, ConditionError, compile_condition
+from shared.schemas.plan_fields import WATCHED, Watched
+from shared.schemas.plan_reach import always_holds, never_holds, overlap
+from shared.schemas.plan_triggers import DEALS_POOLS_OWNERS, POOL_ESCALATION, POOL_OWNER, ROLES
 from shared.schemas.plan_words import meant
 from shared.schemas.plan_yaml import Path
 
@@ -43,8 +45,8 @@ REFERENCES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 
 _SINGULAR = {"people": "person", "pools": "pool", "products": "product", "work": "work item", "milestones": "milestone"}
 
-_WHERE = {"position": ("pool", "within_weeks"), "work": ("pool", "work")}
-"""What can narrow each thing that is watched."""
+_WHERE = frozenset({"pool", "function", "kind", "work", "milestone", "product", "segment", "within_weeks"})
+"""Everything ``where`` may say of some watched thing or other."""
 
 
 def problems(data: Any) -> Iterator[Problem]:
@@ -55,7 +57,7 @@ def problems(data: Any) -> Iterator[Problem]:
     yield from _holidays(data)
     for at, trigger in enumerate(_list(data, "triggers")):
         if isinstance(trigger, dict):
-            for problem in _trigger(trigger):
+            for problem in _trigger(trigger, data):
                 yield problem._replace(path=("triggers", at, *problem.path))
     yield from _twice(data)
     if _mapping(data, "incentives"):
@@ -95,39 +97,98 @@ def _holidays(data: Any) -> Iterator[Problem]:
             yield Problem(path, f"no part {subdivision!r} of {country} is known" + meant(subdivision, known[country]))
 
 
-def _trigger(trigger: dict[str, Any]) -> Iterator[Problem]:
+def _trigger(trigger: dict[str, Any], data: Any) -> Iterator[Problem]:
     watch = trigger.get("watch")
     if not isinstance(watch, str):
         return
-    if watch not in WATCHED:
-        yield Problem(("watch",), f"this version evaluates triggers on {' and '.join(WATCHED)} only, not on {watch!r}")
+    watched = WATCHED.get(watch)
+    if watched is None:
+        yield Problem(("watch",), f"a {watch} cannot be watched by this version; {' and '.join(WATCHED)} can")
         return
-    for key in _mapping(trigger, "where"):
-        if key not in _WHERE[watch] and key in {"pool", "work", "milestone", "product", "segment", "within_weeks"}:
-            words = f"{key} does not narrow a {watch}; {' and '.join(_WHERE[watch])} do"
-            yield Problem(("where", key), words, about_key=True)
-    if trigger.get("of") is not None:
-        yield Problem(("of",), "this version does not evaluate `of`; say with `for` how long it must hold")
+    yield from _where(trigger, watch, watched)
+    yield from _watches_something(trigger, watch, data)
+    held, _, days = str(trigger.get("of") or "").partition(" in ")
+    if held.isdigit() and days.isdigit() and int(held) > int(days):
+        yield Problem(("of",), f"this can never be: {held} of {days} days")
     yield from _conditions(trigger, watch)
     yield from _deadlines(trigger)
+    yield from _asked(trigger, watch, watched)
+
+
+def _where(trigger: dict[str, Any], watch: str, watched: Watched) -> Iterator[Problem]:
+    where = _mapping(trigger, "where")
+    for key in where:
+        if key not in watched.where and key in _WHERE:
+            words = f"{key} does not narrow a {watch}; {' and '.join(watched.where)} {_does(watched.where)}"
+            yield Problem(("where", key), words, about_key=True)
+    for key in watched.needed:
+        if key not in where:
+            path = ("where",) if "where" in trigger else ("watch",)
+            yield Problem(path, f"a trigger on a {watch} says which in where: {key}", about_key=True)
+    if "pool" in where and "function" in where:
+        yield Problem(("where", "function"), "a pool says all: leave the function out", about_key=True)
+
+
+def _does(keys: tuple[str, ...]) -> str:
+    return "do" if len(keys) > 1 else "does"
+
+
+def _watches_something(trigger: dict[str, Any], watch: str, data: Any) -> Iterator[Problem]:
+    """A trigger whose ``where`` no part of the plan satisfies would never say anything."""
+    where, pools = _mapping(trigger, "where"), _mapping(data, "pools")
+    function = where.get("function")
+    if isinstance(function, str):
+        known = {pool.get("function") for pool in pools.values() if isinstance(pool, dict)}
+        if function not in known:
+            said = meant(function, sorted(name for name in known if isinstance(name, str)))
+            yield Problem(("where", "function"), f"there is no pool of function {function!r}{said}")
+    declared = {"work": "work", "milestone": "milestones"}.get(watch)
+    if declared is None or watch in where:
+        return
+    narrowing = {key: value for key, value in where.items() if key in ("pool", "product")}
+    items = [item for item in _mapping(data, declared).values() if isinstance(item, dict)]
+    if not any(all(item.get(key) == value for key, value in narrowing.items()) for item in items):
+        path = ("where",) if narrowing else ("watch",)
+        yield Problem(path, f"the plan has no {_SINGULAR[declared]} that this would watch")
 
 
 def _conditions(trigger: dict[str, Any], watch: str) -> Iterator[Problem]:
-    parsed: dict[str, tuple[Comparison, ...]] = {}
+    compiled: dict[str, Condition] = {}
     for key in ("when", "clear"):
         text = trigger.get(key)
         if not isinstance(text, str) or not text:
             continue
         try:
-            parsed[key] = parse_condition(text, watch)
+            compiled[key] = compile_condition(text, watch)
         except ConditionError as error:
             yield Problem((key,), error.why, error.offset)
             continue
-        if not can_hold(parsed[key]):
+        if never_holds(compiled[key]):
             yield Problem((key,), "this condition can never hold")
-            del parsed[key]
-    if len(parsed) == 2 and both_hold(parsed["when"], parsed["clear"]):
+            del compiled[key]
+    if "when" in compiled and always_holds(compiled["when"]):
+        yield Problem(("when",), "this condition always holds")
+    elif len(compiled) == 2 and overlap(compiled["when"], compiled["clear"]):
         yield Problem(("clear",), "this can hold while `when` still holds: the episode would end and begin again")
+
+
+def _asked(trigger: dict[str, Any], watch: str, watched: Watched) -> Iterator[Problem]:
+    """Somebody must be there to answer, whatever the episode is about."""
+    ask = _mapping(trigger, "ask")
+    owners = ask.get("owners")
+    owners = [owners] if isinstance(owners, str) else owners
+    if not isinstance(owners, list) or not owners:
+        return
+    has_pool = watched.pool or "pool" in _mapping(trigger, "where")
+    nobody = {DEALS_POOLS_OWNERS} if has_pool else {*ROLES}
+    if all(owner in nobody for owner in owners if isinstance(owner, str)):
+        why = "its deals may be none" if has_pool else f"a {watch} is of no one pool"
+        yield Problem(("ask", "owners"), f"nobody may be left to ask, for {why}: name a person", about_key=True)
+    elif not has_pool:
+        for at, owner in enumerate(owners):
+            if owner in (POOL_OWNER, POOL_ESCALATION):
+                path: Path = ("ask", "owners") if isinstance(ask["owners"], str) else ("ask", "owners", at)
+                yield Problem(path, f"a {watch} is of no one pool: name a person instead of {owner}")
 
 
 def _deadlines(trigger: dict[str, Any]) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from shared.schemas.episode import Severity
 from shared.schemas.plan_values import Amount, Duration, Name, Part, Weeks
 
-Watch = Literal["position", "work", "forecast", "signal", "report", "deal", "milestone"]
+Watch = Literal["position", "pool", "work", "forecast", "signal", "report", "deal", "milestone"]
 
 POOL_OWNER = "pool.owner"
 POOL_ESCALATION = "pool.escalation"
@@ -35,12 +35,23 @@ class Where(Part):
     """Which of the watched things; what is left out does not limit."""
 
     pool: Name | None = None
+    function: Name | None = None
+    """The pools of that function: support, logistics, …"""
+    kind: Name | None = None
+    """Of signals: tickets-opened, throughput, …"""
     work: Name | None = None
     milestone: Name | None = None
     product: str | None = None
     segment: str | None = None
     within_weeks: Annotated[int, Field(ge=1, le=520)] | None = None
     """Only the first so many weeks from ``now``."""
+
+
+class AlertBudget(Part):
+    """How often owners are asked one by one; what goes beyond is grouped, the least severe first, never dropped."""
+
+    per_owner_week: Annotated[int, Field(ge=1, le=1000)]
+    """Recalibrations that one owner is asked for singly in one week."""
 
 
 class Ask(Part):
@@ -57,8 +68,8 @@ class Ask(Part):
 class Trigger(Part):
     """A rule: when which thing is in what state for how long, who is asked what.
 
-    ``when`` and ``clear`` are conditions over the watched thing's fields, kept as text here; their language belongs to
-    the triggers service. Times are event time.
+    ``when`` and ``clear`` are conditions over the watched thing's fields (``plan_conditions``), kept as text here.
+    Times are event time.
     """
 
     trigger: Name
@@ -70,7 +81,7 @@ class Trigger(Part):
     for_: Duration | None = Field(None, alias="for")
     """How long ``when`` must hold before it fires."""
     of: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,2} in [1-9][0-9]{0,2}$")] | None = None
-    """``3 in 5``: when it held in 3 of the last 5 evaluations."""
+    """``3 in 5``: when it held on 3 of the last 5 days (UTC), today included."""
     keep: Duration | None = None
     """How long ``clear`` must hold before it counts."""
     min_excess: Amount | None = None
@@ -82,3 +93,11 @@ class Trigger(Part):
     default_action: Name | None = None
     """What happens if nobody decides."""
     actions: list[Name] = []
+    shadow: bool = False
+    """Evaluated and recorded, but nobody is asked: to try a trigger on what happens."""
+
+    @property
+    def times(self) -> tuple[int, int]:
+        """``of`` as numbers: on how many of how many days; 1 of 1 without it."""
+        held, days = (self.of or "1 in 1").split(" in ")
+        return int(held), int(days)

@@ -32,6 +32,15 @@ class Week(msgspec.Struct, frozen=True, omit_defaults=True):
     utilisation: float | None = None
 
 
+class Stress(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What more is asked of a pool: ``effort`` in its ``unit``, and that as a ``share`` of a week's capacity there."""
+
+    pool: str
+    effort: float
+    unit: str = ""
+    share: float | None = None
+
+
 class Recalibration(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The whole request as it stands after its last transition, absolute.
 
@@ -39,7 +48,9 @@ class Recalibration(msgspec.Struct, kw_only=True, omit_defaults=True):
     transition, so that a replay makes the same. ``from_week`` to ``to_week`` span all breached weeks; ``size`` is the
     effort missing there in ``unit``; ``cause`` names the deals with their shares. ``at`` is the ``now`` of the frame
     that made the transition. ``last_responsible`` is the latest moment at which a hire would still help, where the
-    pool says how it hires.
+    pool says how it hires. ``values`` are the fields the trigger's condition speaks of, where it is not about weeks or
+    slips. ``stressed`` are the pools that a booking rate or milestone presses on beyond its trend or pace, hardest
+    first. A ``grouped`` one is beyond its owners' alert budget of the week: it is to be told together with others.
     """
 
     id: str
@@ -73,6 +84,9 @@ class Recalibration(msgspec.Struct, kw_only=True, omit_defaults=True):
     default_action: str | None = None
     actions: list[str] = []
     frame: int = 0
+    values: dict[str, float | str] = {}
+    stressed: list[Stress] = []
+    grouped: bool = False
 
 
 encode = msgspec.json.Encoder().encode

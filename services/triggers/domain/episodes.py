@@ -2,13 +2,17 @@
 
 ::
 
-    clear ──breach──▶ pending ──held for `for`──▶ firing ──clear for `keep`──▶ clear         (resolved)
-      ▲                  │                        │   ▲ │
-      └───not breached───┘                        │   │ └─worse──▶ firing                    (updated)
-                                  clear for `keep`│   │breach, or the effects lapse          (reopened)
-                                  thanks to effects   │
-                                                  ▼   │
-                                               mitigated ──clear without effects──▶ clear    (resolved)
+    clear ──breach──▶ pending ──held `for`──▶ firing ──clear for `keep`──▶ clear         (resolved)
+      ▲                  │                    │   ▲ │
+      └───not breached───┘                    │   │ └─worse──▶ firing                    (updated)
+                              clear for `keep`│   │breach, or the effects lapse          (reopened)
+                              thanks to effects   │
+                                              ▼   │
+                                           mitigated ──clear without effects──▶ clear    (resolved)
+
+With ``of: 3 in 5`` a pending episode also needs a breach on three of the last five days, and goes back when none of
+them had one. An episode of a trigger in shadow lives the same life, told to nobody; should the trigger step out of the
+shadow while it is breached, it fires for all to hear.
 
 What is unknown moves nothing: it neither fires, nor resolves, nor sends a pending episode back. Every difference
 between the two episodes matters and is written to the log, so that the log is all one needs to go on.
@@ -31,6 +35,7 @@ WORSE = 1.2
 
 _SEVERITIES = ("info", "warning", "critical")
 _AT_ONCE = timedelta(0)
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,8 @@ def beginning(trigger: str, scope: str) -> Episode:
 
 def step(before: Episode, seen: Observation, now: datetime, trigger: Trigger) -> Step:
     """Move an episode on by one frame whose moment is ``now``."""
+    if before.shadow and not trigger.shadow and seen.breach and before.phase in ("firing", "mitigated"):
+        return _step_out(before, seen, now, trigger)
     return _PHASES[before.phase](before, seen, now, trigger)
 
 
@@ -71,17 +78,35 @@ def due(episode: Episode, trigger: Trigger) -> datetime | None:
 def _from_clear(before: Episode, seen: Observation, now: datetime, trigger: Trigger) -> Step:
     if seen.breach is not True:
         return Step(before, None, seen.why)
-    return _from_pending(replace(before, phase="pending", since=now), seen, now, trigger)
+    return _from_pending(replace(before, phase="pending", since=None), seen, now, trigger)
 
 
 def _from_pending(before: Episode, seen: Observation, now: datetime, trigger: Trigger) -> Step:
     if seen.breach is None:
         return Step(before, None, seen.why)
-    if not seen.breach:
+    pending = _counted(before, seen, now, trigger)
+    if pending.since is None and not pending.days:
         return Step(_back(before), None, seen.why)
-    since, hold = before.since or now, trigger.for_ or _AT_ONCE
-    if now - since < hold:
-        return Step(before, None, f"breached since {since:%Y-%m-%d %H:%M}, not yet for {hold}")
+    if pending.since is None or not seen.breach:
+        return Step(pending, None, f"{seen.why}; breached on {len(pending.days)} of the last days")
+    hold = trigger.for_ or _AT_ONCE
+    if now - pending.since < hold:
+        return Step(pending, None, f"breached since {pending.since:%Y-%m-%d %H:%M}, not yet for {hold}")
+    return _fire(pending, seen, now, trigger)
+
+
+def _counted(before: Episode, seen: Observation, now: datetime, trigger: Trigger) -> Episode:
+    """With ``since``: from when on it has been breached, on enough days; None: it is not, or not on enough."""
+    if trigger.of is None:
+        return replace(before, since=(before.since or now) if seen.breach else None, days=[])
+    held, window = trigger.times
+    first = (now - (window - 1) * _DAY).date().isoformat()
+    today = {now.date().isoformat()} if seen.breach else set()
+    days = sorted({day for day in before.days if day >= first} | today)
+    return replace(before, since=(before.since or now) if len(days) >= held else None, days=days)
+
+
+def _fire(before: Episode, seen: Observation, now: datetime, trigger: Trigger) -> Step:
     number = before.number + 1
     fired = Episode(
         trigger=before.trigger,
@@ -90,15 +115,22 @@ def _from_pending(before: Episode, seen: Observation, now: datetime, trigger: Tr
         phase="firing",
         applied=before.applied,
         transition=1,
-        since=since,
+        since=before.since,
         fired=now,
         asked=now,
         severity=trigger.severity,
         weeks=sorted(seen.weeks),
         worst=seen.size,
         recalibration=recalibration_id(before.trigger, before.scope, number),
+        shadow=trigger.shadow,
+        singly=before.singly,
     )
     return Step(fired, "firing", seen.why)
+
+
+def _step_out(before: Episode, seen: Observation, now: datetime, trigger: Trigger) -> Step:
+    reopened = _reopen(before, seen, now, trigger, seen.why).episode
+    return Step(replace(reopened, shadow=False), "firing", "it is no longer only tried")
 
 
 def _from_firing(before: Episode, seen: Observation, now: datetime, trigger: Trigger) -> Step:
@@ -150,7 +182,7 @@ def _worsen(before: Episode, seen: Observation, trigger: Trigger) -> Step:
 def _worse(before: Episode, now: Episode, seen: Observation) -> str | None:
     if _SEVERITIES.index(now.severity) > _SEVERITIES.index(before.severity):
         return f"its severity rose to {now.severity}"
-    if (now.weeks[0], now.weeks[-1]) != (before.weeks[0], before.weeks[-1]):
+    if (now.weeks[:1], now.weeks[-1:]) != (before.weeks[:1], before.weeks[-1:]):
         return f"it now reaches from {now.weeks[0]} to {now.weeks[-1]}"
     if seen.size >= WORSE * before.worst and seen.size - before.worst >= seen.noise and seen.size > before.worst:
         return f"its size grew from {before.worst:,.0f} to {seen.size:,.0f}"
@@ -177,4 +209,4 @@ def _resolve(before: Episode, reason: str) -> Step:
 
 
 def _back(before: Episode) -> Episode:
-    return replace(before, phase="clear", since=None)
+    return replace(before, phase="clear", since=None, days=[])

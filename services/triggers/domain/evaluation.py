@@ -1,7 +1,8 @@
 """Evaluates frames in order: table, rules and episodes in, changed episodes and what to tell out.
 
 A frame moves the scopes it touches and the episodes whose time has come; the others would stand still, so they are not
-looked at. On a complete frame, in a new week or under a new plan every scope is looked at.
+looked at. On a complete frame, on a new day or under a new plan every scope is looked at. Frames of a bulk load are
+folded in and not judged; the first one after it is, as a whole.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,8 +11,10 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
+from services.triggers.domain.budget import rank, spend
+from services.triggers.domain.burn import Slacks
 from services.triggers.domain.episodes import Step, beginning, due, step, withdraw
-from services.triggers.domain.observation import observe
+from services.triggers.domain.observation import Scene, observe
 from services.triggers.domain.recalibrate import farewell, recalibration
 from services.triggers.domain.rules import Key, Rule, RuleBook
 from services.triggers.domain.table import Table, Touched
@@ -39,8 +42,10 @@ class Evaluation:
         self.table = Table()
         self.episodes: dict[Key, Episode] = {}
         self._book_of = book_of
+        self._scene = Scene(self.table, Slacks())
         self._due: dict[Key, datetime] = {}
         self._look_at_all = True
+        self._judged_under = ""
 
     def restore(self, episode: Episode) -> None:
         """Take over an episode as the log has it."""
@@ -49,7 +54,9 @@ class Evaluation:
 
     def pass_over(self, frame: Frame) -> None:
         """Fold in a frame that was evaluated before."""
-        self.table.apply(frame)
+        self._fold(frame)
+        if not frame.loading:
+            self._judged_under = self.table.plan
         self._look_at_all = True
 
     def ready_for(self, frame: Frame) -> bool:
@@ -58,32 +65,50 @@ class Evaluation:
 
     def evaluate(self, frame: Frame, offset: int) -> list[Change]:
         """Fold the frame at ``offset`` in and say which episodes it moved, in the plan's order; needs ``ready_for``."""
-        before = self.table.plan
-        touched = self.table.apply(frame)
+        touched = self._fold(frame)
         book = self._book_of(frame.plan)
         if book is None or not self.table.whole:
             return []
+        if frame.loading:
+            self._look_at_all = True
+            return []
+        before, self._judged_under = self._judged_under, frame.plan
         if self._look_at_all:
             touched, self._look_at_all = Touched(everything=True), False
         changes = list(self._withdrawn(book, before, offset)) if touched.everything else []
-        for key in self._to_look_at(book, touched):
-            changes += self._move(book.rules[key[0]], key, offset)
+        moves = list(self._moves(book, touched))
+        changes += self._told(moves, offset)
         if touched.everything:
             self._due = dict(self._dues(book))
         return changes
 
+    def _fold(self, frame: Frame) -> Touched:
+        if self.table.whole and frame.now.date() != self.table.day:
+            book = self._book_of(self.table.plan)
+            self._scene.slacks.close(self.table, book.pools_with_burn if book else ())
+        return self.table.apply(frame)
+
+    def _moves(self, book: RuleBook, touched: Touched) -> Iterator[tuple[Rule, Step]]:
+        for key in self._to_look_at(book, touched):
+            rule = book.rules[key[0]]
+            before = self.episodes.get(key) or beginning(*key)
+            seen = observe(rule, key[1], self._scene, before if before.phase != "clear" else None)
+            moved = step(before, seen, self.table.now, rule.trigger)
+            if moved.episode is not before and moved.episode != before:
+                yield rule, moved
+
     def _to_look_at(self, book: RuleBook, touched: Touched) -> list[Key]:
         keys = dict.fromkeys(book.watching(touched))
-        ripe = sorted(key for key, at in self._due.items() if at <= self.table.now)
-        keys.update(dict.fromkeys(key for key in ripe if book.has(key)))
+        if not touched.everything:
+            ripe = sorted(key for key, at in self._due.items() if at <= self.table.now)
+            keys.update(dict.fromkeys(key for key in ripe if book.has(key)))
         return list(keys)
 
-    def _move(self, rule: Rule, key: Key, offset: int) -> Iterator[Change]:
-        before = self.episodes.get(key) or beginning(*key)
-        seen = observe(rule, key[1], self.table, before if before.phase != "clear" else None)
-        moved = step(before, seen, self.table.now, rule.trigger)
-        if moved.episode is not before and moved.episode != before:
-            yield self._changed(moved, rule, offset)
+    def _told(self, moves: Sequence[tuple[Rule, Step]], offset: int) -> list[Change]:
+        """The moves as changes; the severest first where an alert budget has to be shared out."""
+        order = sorted(range(len(moves)), key=lambda i: -rank(moves[i][1].episode))
+        made = {i: self._changed(moves[i][1], moves[i][0], offset) for i in order}
+        return [made[i] for i in range(len(moves))]
 
     def _dues(self, book: RuleBook) -> Iterator[tuple[Key, datetime]]:
         for episode in self.active():
@@ -102,6 +127,13 @@ class Evaluation:
 
     def _changed(self, moved: Step, rule: Rule | None, offset: int) -> Change:
         episode = replace(moved.episode, applied=offset)
+        told = None
+        if moved.transition is not None and not episode.shadow:
+            now = Step(episode, moved.transition, moved.reason)
+            told = recalibration(rule, now, self._scene, offset) if rule else farewell(now, self.table, offset)
+            if moved.transition == "firing" and rule is not None and rule.plan.alert_budget is not None:
+                episode = self._spent(episode, told, rule.plan.alert_budget.per_owner_week)
+                told = replace(told, grouped=episode.grouped)
         key = episode.trigger, episode.scope
         self.episodes[key] = episode
         at = due(episode, rule.trigger) if rule else None
@@ -109,11 +141,11 @@ class Evaluation:
             self._due.pop(key, None)
         else:
             self._due[key] = at
-        told = None
-        if moved.transition is not None:
-            now = Step(episode, moved.transition, moved.reason)
-            told = recalibration(rule, now, self.table, offset) if rule else farewell(now, self.table, offset)
         return Change(episode, told, moved.reason)
+
+    def _spent(self, episode: Episode, told: Recalibration, limit: int) -> Episode:
+        owners = [owner.id for owner in told.owners]
+        return spend(episode, owners, self.episodes.values(), week=self.table.week, limit=limit)
 
     def active(self) -> Sequence[Episode]:
         """Episodes that are pending, firing or mitigated."""

@@ -1,77 +1,65 @@
-"""What a condition may speak of: the fields of each watched thing, with type, unit and meaning.
+"""How each field that a condition may speak of is read off what is watched; the fields' table is ``plan_fields``.
 
-This table is what conditions are type-checked against and what the reference in the guide is made from.
+A reader takes the thing and the table. What no reader is named for is the thing's attribute of that name.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
+from typing import Any
 
 from services.triggers.domain.gap import demand, missing
-from shared.schemas.position import Position, WorkState
+from services.triggers.domain.table import Table
+from shared.schemas.plan_conditions import Value
+from shared.schemas.plan_fields import WATCHED
 from shared.schemas.week import weeks_between
 
-Value = float | str | None
-"""What a field holds in one row; None: nobody knows."""
-
-Thing = TypeVar("Thing")
+Reader = Callable[[Any, Table], Value]
 
 
-@dataclass(frozen=True, slots=True)
-class Field(Generic[Thing]):
-    """One field of a watched thing. ``read`` takes the thing and the present week."""
-
-    name: str
-    type: Literal["number", "text"]
-    unit: str
-    meaning: str
-    read: Callable[[Thing, str], Value]
+def _attribute(name: str) -> Reader:
+    read = attrgetter(name)
+    return lambda thing, table: read(thing)
 
 
-def _number(name: str, unit: str, meaning: str) -> Field[Position]:
-    return Field(name, "number", unit, meaning, lambda position, week: getattr(position, name))
+_DERIVED: Mapping[tuple[str, str], Reader] = {
+    ("position", "demand"): lambda position, table: demand(position),
+    ("position", "missing"): lambda position, table: missing(position),
+    ("position", "weeks_ahead"): lambda position, table: float(weeks_between(table.week, position.week)),
+    ("work", "weeks_to_due"): lambda work, table: float(weeks_between(table.week, work.due)),
+}
+
+_IN_STATE = {
+    "signal": ("kind", "per_week", "before", "mean", "mean_before"),
+    "milestone": ("milestone", "product", "won", "expected", "quantity", "planned"),
+}
+"""What the frame's own state of the thing says as it is."""
 
 
-_UNIT = "pool's unit"
+def _reader(watch: str, name: str) -> Reader:
+    if derived := _DERIVED.get((watch, name)):
+        return derived
+    return _attribute(f"state.{name}" if name in _IN_STATE.get(watch, ()) else name)
 
-POSITION: tuple[Field[Position], ...] = (
-    _number("utilisation", "share", "(base + booked + expected) / capacity; unknown without capacity"),
-    _number("overload", "probability", "chance that demand exceeds capacity"),
-    _number("headroom", _UNIT, "capacity less expected demand"),
-    _number("backlog", _UNIT, "work carried over at the week's end"),
-    _number("delay_weeks", "weeks", "how long the backlog takes to work off"),
-    _number("capacity", _UNIT, "what counts: reported, else planned, with decided effects"),
-    _number("planned", _UNIT, "capacity by the plan"),
-    _number("reported", _UNIT, "capacity by the owner's report; unknown without one"),
-    _number("decided", _UNIT, "decided effects on capacity that no report has confirmed"),
-    _number("base", _UNIT, "work that no deal explains"),
-    _number("booked", _UNIT, "demand of won deals"),
-    _number("expected", _UNIT, "demand of open deals, weighted by probability"),
-    _number("exposure", _UNIT, "demand of all open deals if they all close"),
-    _number("p50", _UNIT, "demand not exceeded in half of the cases"),
-    _number("p80", _UNIT, "demand not exceeded in four of five cases"),
-    _number("p95", _UNIT, "demand not exceeded in nineteen of twenty cases"),
-    Field("demand", "number", _UNIT, "base + booked + expected", lambda position, week: demand(position)),
-    Field("missing", "number", _UNIT, "the higher of demand and p80, above capacity", lambda p, week: missing(p)),
-    Field(
-        "weeks_ahead", "number", "weeks", "from the present week", lambda p, week: float(weeks_between(week, p.week))
-    ),
-    Field("pool", "text", "", "the pool's name in the plan", lambda position, week: position.pool),
-    Field("week", "text", "", "ISO week, such as 2026-W14", lambda position, week: position.week),
-)
 
-WORK: tuple[Field[WorkState], ...] = (
-    Field("slip_weeks", "number", "weeks", "finish later than due", lambda work, week: work.slip_weeks),
-    Field("without_deals", "number", "weeks", "the slip if no deal took effort", lambda work, week: work.without_deals),
-    Field("effort", "number", _UNIT, "the item's whole effort", lambda work, week: work.effort),
-    Field(
-        "weeks_to_due", "number", "weeks", "from the present week", lambda w, week: float(weeks_between(week, w.due))
-    ),
-    Field("work", "text", "", "the work item's name in the plan", lambda work, week: work.work),
-    Field("pool", "text", "", "the pool that owes it", lambda work, week: work.pool),
-    Field("due", "text", "", "ISO week", lambda work, week: work.due),
-    Field("finish", "text", "", "ISO week; unknown beyond the horizon", lambda work, week: work.finish),
-)
+READERS: Mapping[str, Mapping[str, Reader]] = {
+    watch: {field.name: _reader(watch, field.name) for field in watched.fields} for watch, watched in WATCHED.items()
+}
+"""By what is watched and field."""
 
-POSITION_READERS: Mapping[str, Callable[[Position, str], Value]] = {field.name: field.read for field in POSITION}
-WORK_READERS: Mapping[str, Callable[[WorkState, str], Value]] = {field.name: field.read for field in WORK}
+
+class Row(Mapping[str, Value]):
+    """A thing's fields, read when asked for."""
+
+    __slots__ = ("_readers", "_table", "_thing")
+
+    def __init__(self, watch: str, thing: Any, table: Table) -> None:
+        self._readers, self._thing, self._table = READERS[watch], thing, table
+
+    def __getitem__(self, name: str) -> Value:
+        return self._readers[name](self._thing, self._table)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._readers)
+
+    def __len__(self) -> int:
+        return len(self._readers)

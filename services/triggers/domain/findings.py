@@ -1,16 +1,19 @@
 """The facts of an episode, read off the table: its size by week, the causing deals, until when it can be helped."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 
 from services.triggers.domain.gap import demand, missing, missing_together, need
+from services.triggers.domain.metrics import stressed
+from services.triggers.domain.observation import Scene, row_of, values_of
 from services.triggers.domain.responsible import end_of, last_hire_week, last_stop_week, people_needed
-from services.triggers.domain.rules import Rule
+from services.triggers.domain.rules import BOOK, Rule
 from services.triggers.domain.table import Table
 from shared.schemas.episode import Episode
 from shared.schemas.position import Position, TopDeal
-from shared.schemas.recalibration import Week
+from shared.schemas.recalibration import Stress, Week
+from shared.schemas.week import week_of, weeks_between
 
 NAMED = 10
 """How many causing deals are named at most; the rest are ``others``."""
@@ -32,13 +35,47 @@ class Findings:
     last_responsible: datetime | None = None
     help_until: str = ""
     """A clause on what still helps until when, empty when nothing is known."""
+    values: dict[str, float | str] = field(default_factory=dict)
+    """The fields that the conditions speak of, where it is not about weeks or slips."""
+    stressed: list[Stress] = field(default_factory=list)
 
 
-def find(rule: Rule, scope: str, episode: Episode, table: Table) -> Findings:
+def find(rule: Rule, scope: str, episode: Episode, scene: Scene) -> Findings:
     """The facts about ``episode`` as the table has them now."""
-    if rule.trigger.watch == "work":
-        return _of_work(rule, scope, table)
-    return _of_pool(rule, scope, episode, table)
+    match rule.trigger.watch:
+        case "work":
+            return _of_work(rule, scope, scene.table)
+        case "position":
+            return _of_pool(rule, scope, episode, scene.table)
+        case "pool":
+            return replace(_of_pool(rule, scope, episode, scene.table), values=_values(rule, scope, scene))
+    pool = rule.pool_of(scope)
+    return Findings(
+        pool=pool,
+        unit=_unit(rule, pool) if pool else "",
+        values=_values(rule, scope, scene),
+        stressed=_stressed(rule, scope, scene.table),
+    )
+
+
+def _values(rule: Rule, scope: str, scene: Scene) -> dict[str, float | str]:
+    row = row_of(rule, scope, scene)
+    return values_of(rule, row) if row is not None else {}
+
+
+def _stressed(rule: Rule, scope: str, table: Table) -> list[Stress]:
+    """The pools pressed on by what enters the book beyond its trend, or by what a milestone still wants."""
+    if rule.trigger.watch == "deal" and table.bookings is not None:
+        states = [state for product, state in table.bookings.items() if product and scope in (BOOK, product)]
+        extra = {state.product: state.units - state.units_trend for state in states}
+    elif rule.trigger.watch == "milestone" and scope in table.milestones:
+        state = table.milestones[scope]
+        left = max(1, weeks_between(table.week, week_of(date.fromisoformat(state.due))) + 1)
+        extra = {state.product: max(0.0, state.quantity - state.won) / left}
+    else:
+        return []
+    capacity = {pool: weeks[table.week].capacity for pool, weeks in table.positions.items() if table.week in weeks}
+    return stressed(rule.plan, extra, capacity)
 
 
 def _of_pool(rule: Rule, pool: str, episode: Episode, table: Table) -> Findings:

@@ -6,23 +6,23 @@ from datetime import datetime, timedelta
 from services.triggers.domain.episodes import Step
 from services.triggers.domain.findings import Findings, find
 from services.triggers.domain.identity import event_id, recalibration_id
+from services.triggers.domain.observation import Scene
 from services.triggers.domain.rules import Rule
 from services.triggers.domain.summary import summarise
 from services.triggers.domain.table import Table
 from shared.schemas.plan import Plan
 from shared.schemas.plan_triggers import DEALS_POOLS_OWNERS
-from shared.schemas.position import TopDeal
 from shared.schemas.recalibration import AskedPerson, Recalibration
 
 
-def recalibration(rule: Rule, step: Step, table: Table, offset: int) -> Recalibration:
+def recalibration(rule: Rule, step: Step, scene: Scene, offset: int) -> Recalibration:
     """The whole request as it stands after ``step``, which must have a transition; ``offset`` is its frame's.
 
     Deadlines run from when the owners were last asked: news about an episode gives nobody more time.
     """
     assert step.transition is not None, "only a transition is told"
-    episode, trigger = step.episode, rule.trigger
-    found = find(rule, episode.scope, episode, table)
+    episode, trigger, table = step.episode, rule.trigger, scene.table
+    found = find(rule, episode.scope, episode, scene)
     asked = episode.asked or table.now
     owners = _people(rule.plan, trigger.ask.owners, found)
     return Recalibration(
@@ -37,7 +37,7 @@ def recalibration(rule: Rule, step: Step, table: Table, offset: int) -> Recalibr
         at=table.now,
         fired=episode.fired or table.now,
         plan=table.plan,
-        summary=summarise(episode.scope, trigger.watch, step, found),
+        summary=summarise(trigger, step, found),
         pool=found.pool,
         work=episode.scope if trigger.watch == "work" else None,
         unit=found.unit,
@@ -57,6 +57,9 @@ def recalibration(rule: Rule, step: Step, table: Table, offset: int) -> Recalibr
         default_action=trigger.default_action,
         actions=list(trigger.actions),
         frame=offset,
+        values=found.values,
+        stressed=found.stressed,
+        grouped=episode.grouped,
     )
 
 
@@ -91,16 +94,17 @@ def _people(plan: Plan, recipients: Iterable[str], found: Findings) -> list[str]
     """The persons behind names and roles, each once, in the order given."""
     people: dict[str, None] = {}
     for recipient in recipients:
-        pools = _pools_of(plan, found.cause) if recipient == DEALS_POOLS_OWNERS else None
+        pools = _pools_of(plan, found) if recipient == DEALS_POOLS_OWNERS else None
         behind = plan.people_for([recipient], found.pool) if pools is None else [plan.owner_of(pool) for pool in pools]
         people.update(dict.fromkeys(behind))
     return list(people)
 
 
-def _pools_of(plan: Plan, deals: Iterable[TopDeal]) -> list[str]:
-    """Every pool that the products of these deals ask something of, in the plan's order."""
-    products = {deal.product for deal in deals}
-    needed = {need.pool for name, product in plan.products.items() if name in products for need in product.needs}
+def _pools_of(plan: Plan, found: Findings) -> list[str]:
+    """Every pool that the products of the causing deals ask something of, or that is stressed, in the plan's order."""
+    products = {deal.product for deal in found.cause}
+    needed = {stress.pool for stress in found.stressed}
+    needed |= {need.pool for name, product in plan.products.items() if name in products for need in product.needs}
     return [pool for pool in plan.pools if pool in needed]
 
 

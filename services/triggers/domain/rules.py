@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from services.triggers.domain.conditions import FIELDS, Condition, compile_condition
 from services.triggers.domain.table import Touched
 from shared.errors import BadInput
 from shared.schemas.plan import Plan
-from shared.schemas.plan_triggers import Trigger
+from shared.schemas.plan_conditions import Condition, ConditionError, compile_condition
+from shared.schemas.plan_triggers import Trigger, Where
 
 Key = tuple[str, str]
 """Trigger and scope: what an episode belongs to."""
@@ -16,7 +16,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Rule:
-    """One trigger of a plan. ``scopes`` are the pools, or work items, it watches one by one."""
+    """One trigger of a plan. ``scopes`` are what it watches one by one: pools, work items, milestones, …"""
 
     trigger: Trigger
     plan: Plan
@@ -30,10 +30,15 @@ class Rule:
         return self.when.fields | (self.clear.fields if self.clear else frozenset())
 
     def pool_of(self, scope: str) -> str | None:
-        """The pool a scope is about, if the plan still has it."""
-        if self.trigger.watch == "work":
-            return _owed_by(self.plan, scope)
-        return scope if scope in self.plan.pools else None
+        """The pool a scope is about, if it is about one and the plan still has it."""
+        match self.trigger.watch:
+            case "work":
+                return _owed_by(self.plan, scope)
+            case "position" | "pool" | "report":
+                return scope if scope in self.plan.pools else None
+            case "signal":
+                return self.trigger.where.pool
+        return None
 
 
 @dataclass(frozen=True)
@@ -62,9 +67,10 @@ class RuleBook:
         if touched.everything:
             yield from self.keys()
             return
-        for watch, scopes in (("position", touched.pools), ("work", touched.work)):
-            for scope in sorted(scopes):
-                yield from self._watchers.get((watch, scope), ())
+        for watch, scopes in touched.scopes.items():
+            watchers = self._watchers.get(watch, {})
+            for scope in sorted(watchers if scopes is None else scopes):
+                yield from watchers.get(scope, ())
 
     def has(self, key: Key) -> bool:
         """Whether this plan still watches that scope with that trigger."""
@@ -75,10 +81,16 @@ class RuleBook:
         return frozenset(self.keys())
 
     @cached_property
-    def _watchers(self) -> dict[tuple[str, str], list[Key]]:
-        index: dict[tuple[str, str], list[Key]] = {}
+    def pools_with_burn(self) -> frozenset[str]:
+        """The pools whose slack has to be kept day by day, because somebody watches how fast it goes."""
+        burning = [rule for rule in self.rules.values() if rule.fields & {"burn_short", "burn_long"}]
+        return frozenset(scope for rule in burning for scope in rule.scopes)
+
+    @cached_property
+    def _watchers(self) -> dict[str, dict[str, list[Key]]]:
+        index: dict[str, dict[str, list[Key]]] = {}
         for name, scope in self.keys():
-            index.setdefault((self.rules[name].trigger.watch, scope), []).append((name, scope))
+            index.setdefault(self.rules[name].trigger.watch, {}).setdefault(scope, []).append((name, scope))
         return index
 
 
@@ -94,25 +106,43 @@ def compile_rules(name: str, plan: Plan) -> RuleBook:
 
 
 def _compile(trigger: Trigger, plan: Plan) -> Rule:
-    if trigger.watch not in FIELDS:
-        raise BadInput(
-            f"nothing evaluates triggers that watch a {trigger.watch}",
-            where=trigger.trigger,
-            do=f"Watch one of {', '.join(FIELDS)}.",
-        )
-    if trigger.of is not None:
-        raise BadInput("nothing evaluates 'of' yet", where=trigger.trigger, do="Use 'for': how long it must hold.")
-    when = compile_condition(trigger.when, trigger.watch)
-    clear = compile_condition(trigger.clear, trigger.watch) if trigger.clear else None
+    try:
+        when = compile_condition(trigger.when, trigger.watch)
+        clear = compile_condition(trigger.clear, trigger.watch) if trigger.clear else None
+    except ConditionError as error:
+        where = f"{trigger.trigger}, column {error.offset + 1}"
+        raise BadInput("a condition cannot be used", where=where, why=error.why) from None
     return Rule(trigger, plan, when, clear, tuple(_scopes(trigger, plan)))
+
+
+BOOK = "deals"
+"""The scope of a trigger on the whole book."""
 
 
 def _scopes(trigger: Trigger, plan: Plan) -> list[str]:
     where = trigger.where
-    if trigger.watch == "work":
-        named = plan.work if where.work is None else [where.work]
-        return [work for work in named if where.pool is None or _owed_by(plan, work) == where.pool]
-    return list(plan.pools) if where.pool is None else [where.pool]
+    match trigger.watch:
+        case "work":
+            named = plan.work if where.work is None else [where.work]
+            return [work for work in named if where.pool is None or _owed_by(plan, work) == where.pool]
+        case "milestone":
+            found = plan.milestones.items()
+            return [
+                name
+                for name, milestone in found
+                if where.milestone in (None, name) and where.product in (None, milestone.product)
+            ]
+        case "deal":
+            return [where.product or BOOK]
+        case "signal":
+            return [f"{where.pool}/{where.kind}" if where.pool else str(where.kind)]
+    return _pools(where, plan)
+
+
+def _pools(where: Where, plan: Plan) -> list[str]:
+    if where.pool is not None:
+        return [where.pool]
+    return [name for name, pool in plan.pools.items() if where.function in (None, pool.function)]
 
 
 def _owed_by(plan: Plan, work: str) -> str | None:

@@ -1,17 +1,22 @@
 """One plain sentence for a busy owner: what is short by how much and when, which deals ask for it, what still helps."""
 
+from collections.abc import Iterator, Mapping
+
 from services.triggers.domain.episodes import Step
 from services.triggers.domain.findings import Findings
+from shared.schemas.plan_fields import WATCHED
+from shared.schemas.plan_triggers import Trigger
 from shared.schemas.position import TopDeal
 
 _IN_A_SENTENCE = 3
 
 
-def summarise(scope: str, watch: str, step: Step, found: Findings) -> str:
-    """The sentence for a step of an episode in ``scope``."""
+def summarise(trigger: Trigger, step: Step, found: Findings) -> str:
+    """The sentence for a step of an episode."""
+    scope = step.episode.scope
     if step.transition == "resolved":
         return f"{scope} is settled: {step.reason}."
-    clauses = [_slip(scope, found) if watch == "work" else _shortage(scope, found)]
+    clauses = list(_facts(trigger, scope, found))
     if step.transition == "mitigated":
         clauses.append("what was decided covers it, as soon as a report confirms that")
     else:
@@ -19,6 +24,34 @@ def summarise(scope: str, watch: str, step: Step, found: Findings) -> str:
     if step.transition in ("updated", "reopened"):
         clauses.append(step.reason)
     return "; ".join(clauses) + "."
+
+
+def _facts(trigger: Trigger, scope: str, found: Findings) -> Iterator[str]:
+    """What is the matter; the values a condition speaks of where neither weeks nor a slip say it all."""
+    if trigger.watch == "work":
+        yield _slip(scope, found)
+        return
+    if trigger.watch == "position" or found.weeks:
+        yield _shortage(scope, found)
+    if found.values:
+        yield f"{'' if found.weeks else f'{scope}: '}{', '.join(_said(trigger.watch, found.values))}"
+    if found.stressed:
+        hardest = found.stressed[0]
+        share = f" ({hardest.share:.0%} of a week)" if hardest.share is not None else ""
+        yield f"most of it falls on {hardest.pool}, {_amount(hardest.effort, hardest.unit)} a week{share}"
+
+
+def _said(watch: str, values: Mapping[str, float | str]) -> Iterator[str]:
+    for name, value in values.items():
+        field = WATCHED[watch].field(name)
+        if isinstance(value, float) and field is not None:
+            yield f"{name.replace('_', ' ')} is {_number(value, field.unit)}"
+
+
+def _number(value: float, unit: str) -> str:
+    if unit in ("share", "probability"):
+        return f"{value:.0%}"
+    return f"{value:,.3g} {unit}" if abs(value) < 1000 else f"{value:,.0f} {unit}"
 
 
 def _shortage(pool: str, found: Findings) -> str:

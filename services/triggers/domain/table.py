@@ -1,9 +1,11 @@
-"""What all frames so far add up to: positions and work items as they stand, of which plan and at which moment."""
+"""What all frames so far add up to: everything that can be watched as it stands, of which plan and at which moment."""
 
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
-from shared.schemas.frame import Frame
+from shared.schemas.frame import BookingState, Frame, ListedDeal, MilestoneState, SignalState
 from shared.schemas.position import Position, WorkState
 from shared.schemas.week import weeks_between
 
@@ -12,11 +14,13 @@ BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """Which scopes a frame speaks of; ``everything`` when it may have changed any."""
+    """Which scopes a frame speaks of; ``everything`` when it may have changed any.
+
+    ``scopes`` are the touched ones by what is watched, None where all of them are.
+    """
 
     everything: bool
-    pools: frozenset[str] = frozenset()
-    work: frozenset[str] = frozenset()
+    scopes: Mapping[str, frozenset[str] | None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -30,12 +34,29 @@ class Table:
     positions: dict[str, dict[str, Position]] = field(default_factory=dict)
     """By pool and week."""
     work: dict[str, WorkState] = field(default_factory=dict)
+    report_ages: dict[str, float | None] = field(default_factory=dict)
+    """Seconds since each pool's last report; None: it never reported."""
+    listed: list[ListedDeal] | None = None
+    signals: dict[tuple[str, str | None], SignalState] | None = None
+    """By kind and pool."""
+    bookings: dict[str, BookingState] | None = None
+    """By product; the empty one is all of them."""
+    milestones: dict[str, MilestoneState] = field(default_factory=dict)
+    by_reason: Counter[str] = field(default_factory=Counter)
+    """Listed deals by reason."""
+    worth: Counter[str] = field(default_factory=Counter)
+    """Their value by reason, in the plan's currency."""
+
+    @property
+    def day(self) -> date:
+        """The day (UTC) of the present moment: what goes by days is looked at when it changes."""
+        return self.now.date()
 
     def apply(self, frame: Frame) -> Touched:
         """Fold a frame in. A complete one replaces the table; one before the first complete is passed over."""
         if not (self.whole or frame.complete):
             return Touched(everything=False)
-        everything = frame.complete or frame.plan != self.plan or frame.week != self.week
+        moved_on = frame.plan != self.plan or frame.week != self.week or frame.now.date() != self.day
         if frame.complete:
             self.whole = True
             self.positions, self.work = {}, {}
@@ -46,10 +67,26 @@ class Table:
             self.positions.setdefault(position.pool, {})[position.week] = position
         for item in frame.work:
             self.work[item.work] = item
-        if everything:
+        self.report_ages = frame.report_ages
+        self._replace(frame)
+        if frame.complete or moved_on:
             return Touched(everything=True)
-        pools = frozenset({position.pool for position in frame.positions} | {pool for pool, _ in frame.gone})
-        return Touched(False, pools, frozenset(item.work for item in frame.work))
+        return Touched(False, dict(_touched(frame)))
+
+    def _replace(self, frame: Frame) -> None:
+        """What comes whole or not at all."""
+        if frame.listed is not None:
+            self.listed = frame.listed
+            self.by_reason = Counter(deal.reason for deal in frame.listed)
+            self.worth = Counter()
+            for deal in frame.listed:
+                self.worth[deal.reason] += deal.exposure  # type: ignore[assignment]  # money is no whole number
+        if frame.signals is not None:
+            self.signals = {(state.kind, state.pool): state for state in frame.signals}
+        if frame.bookings is not None:
+            self.bookings = {state.product: state for state in frame.bookings}
+        if frame.milestones is not None:
+            self.milestones = {state.milestone: state for state in frame.milestones}
 
     def from_now_on(self, pool: str, weeks: int | None) -> list[Position]:
         """The pool's positions from the present week on, in order, at most of the first so many ``weeks``."""
@@ -58,3 +95,25 @@ class Table:
         if weeks is None or not ahead:
             return ahead
         return [position for position in ahead[:weeks] if weeks_between(self.week, position.week) < weeks]
+
+    def signal(self, kind: str, pool: str | None) -> SignalState | None:
+        """The signals of a kind about a pool, or about everything."""
+        return None if self.signals is None else self.signals.get((kind, pool))
+
+
+def _touched(frame: Frame) -> Iterator[tuple[str, frozenset[str] | None]]:
+    pools = _names(position.pool for position in frame.positions) | _names(pool for pool, _ in frame.gone)
+    yield "position", pools
+    yield "pool", pools
+    yield "work", _names(item.work for item in frame.work)
+    # How long somebody or something has been silent moves with every frame.
+    yield "report", None
+    yield "signal", None
+    if frame.bookings is not None or frame.listed is not None:
+        yield "deal", None
+    if frame.milestones is not None:
+        yield "milestone", None
+
+
+def _names(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(names)
