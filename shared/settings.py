@@ -71,7 +71,8 @@ class TracingSettings(BaseModel):
     """Where spans go. The trace of a request is carried on to the webhook in any case."""
 
     exporter: Literal["none", "otlp", "console"] = Field(
-        "none", description="none makes no spans; otlp needs the package's extra of that name; console is for trying out"
+        "none",
+        description="none makes no spans; otlp needs the package's extra of that name; console is for trying out",
     )
     endpoint: str = Field("http://127.0.0.1:4318/v1/traces", description="of the collector: OTLP over HTTP")
     sample_ratio: float = Field(

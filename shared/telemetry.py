@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 from opentelemetry import trace as otel
-from prometheus_client import REGISTRY, CollectorRegistry, Gauge, Histogram, Info
+from prometheus_client import REGISTRY, CollectorRegistry, Gauge, Histogram, Info, disable_created_metrics
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 def start(settings: Settings, process: str) -> None:
     """Begin to log, to count and to trace as ``process``, and say so: version and settings, secrets left out."""
     configure_logging(settings, process)
+    # When a series began tells nobody anything here and would double what is scraped.
+    disable_created_metrics()
     publish_build_info(process)
     configure_tracing(settings.tracing, process)
     log.info("starting", version=version("headroom"), python=platform.python_version(), settings=shown(settings))

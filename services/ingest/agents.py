@@ -113,7 +113,6 @@ class NormaliseShard:
             try:
                 outcome = self._use(record)
             except Unusable as error:
-                metrics.DEAD_LETTERS.labels(error.reason).inc()
                 self._others.append(dead_letter(batch, record, error.reason, error.why))
                 outcome = "dead-letter"
             metrics.NORMALISED.labels(outcome).inc()

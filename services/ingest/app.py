@@ -66,18 +66,23 @@ async def run_door(settings: IngestSettings, stop: asyncio.Event) -> None:
     await serve(create_door(settings), settings.http, stop)
 
 
+def create_normaliser_app(health: Health) -> FastAPI:
+    """What the normaliser serves: its health and its series."""
+
+    def not_ready() -> Iterator[str]:
+        if not health.ready:
+            yield "its shards are not restored yet"
+
+    return create_ops_app("Headroom normaliser", not_ready, metrics.normalise_series, stream_series)
+
+
 async def run_normaliser(settings: IngestSettings, stop: asyncio.Event) -> None:
     """Run the normaliser until ``stop``; what is under way is finished first."""
     health = Health()
     reports = ReportTable()
     in_force = PlanInForce()
     adapters = Adapters({name: made.connection(name) for name, made in settings.ingest.hubspot.items()})
-    app = create_ops_app(
-        "Headroom normaliser",
-        lambda: [] if health.ready else ["its shards are not restored yet"],
-        metrics.normalise_series,
-        stream_series,
-    )
+    app = create_normaliser_app(health)
     serving = asyncio.create_task(serve(app, settings.http, stop))
     stopping = asyncio.create_task(stop.wait())
     tables = [
