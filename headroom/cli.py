@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from headroom import keys, load, migrate, plan, topics
+from headroom import dead_letters, keys, load, migrate, plan, topics
 from headroom.asyncapi import asyncapi
 from headroom.demo.command import demo
 from headroom.door import Refused
@@ -28,6 +28,7 @@ app.add_typer(plan.app, name="plan")
 app.add_typer(load.app, name="load")
 app.add_typer(topics.app, name="topics")
 app.add_typer(keys.app, name="keys")
+app.add_typer(dead_letters.app, name="dead-letters")
 
 
 def main() -> None:

@@ -6,15 +6,13 @@ harmless, for changes merge by their stamps, transitions are known by their numb
 it is.
 """
 
+import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 import aiokafka
 from aiokafka import TopicPartition
-from aiokafka.errors import (
-    IllegalGenerationError,
-    RebalanceInProgressError,
-    UnknownMemberIdError,
-)
+from aiokafka.errors import CommitFailedError
 from msgspec.structs import replace
 
 from headroom.log import Partition, admin
@@ -95,16 +93,28 @@ async def _commit_beginnings(kafka: KafkaSettings, group: str, places: list[SetB
     try:
         tps = [TopicPartition(kafka.topic_prefix + place.topic, place.partition) for place in places]
         consumer.assign(tps)
-        await consumer.commit(await consumer.beginning_offsets(tps))
-    except (UnknownMemberIdError, IllegalGenerationError, RebalanceInProgressError) as error:
+        beginnings = await consumer.beginning_offsets(tps)
+        # A member that ended without leaving counts for as long as a session; one that lives is there after that too.
+        for _ in range(int(kafka.session_timeout) + 5):
+            if await _commit(consumer, beginnings):
+                return
+            await asyncio.sleep(1)
         raise NotReady(
             f"the group {group} cannot be set back while it has members",
             where=", ".join(f"{place.topic}[{place.partition}]" for place in places),
-            why=str(error),
-            do=f"Stop the {group} processes, wait for the session timeout, run this again and start them",
-        ) from error
+            do=f"Stop the {group} processes, run this again and start them",
+        )
     finally:
         await consumer.stop()
+
+
+async def _commit(consumer: Any, offsets: dict[TopicPartition, int]) -> bool:
+    """Whether the group let somebody who is no member commit, which it does when it has none."""
+    try:
+        await consumer.commit(offsets)
+    except CommitFailedError:
+        return False
+    return True
 
 
 async def set_back_episodes(kafka: KafkaSettings) -> list[SetBack]:

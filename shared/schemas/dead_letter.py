@@ -1,8 +1,16 @@
 """``dead-letters.v1``: what could not be used — the original bytes, where they came from, and why."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 TYPE = "headroom.dead-letter.v1"
+
+REDRIVE_OF_HEADER = "headroom_redrive_of"
+"""On a record that was put back: the id of the letter it was, ``topic/partition/offset``."""
+
+ATTEMPTS_HEADER = "headroom_attempts"
+"""On a record that was put back: how often it has been tried before."""
 
 
 class DeadLetter(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -21,3 +29,16 @@ class DeadLetter(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(DeadLetter).decode
+
+
+def letter_id(topic: str, partition: int, offset: int) -> str:
+    """What a letter is called: where the record lay that could not be used."""
+    return f"{topic}/{partition}/{offset}"
+
+
+def attempts_before(headers: Iterable[tuple[str, bytes]]) -> int:
+    """How often a record with these headers was tried before it was put back; 0 for one that never was."""
+    for name, value in headers:
+        if name == ATTEMPTS_HEADER and value.isdigit() and len(value) < 10:
+            return int(value)
+    return 0

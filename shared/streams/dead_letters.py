@@ -19,11 +19,11 @@ class TooManyBroken(HeadroomError):
     """So many internal records cannot be used that the fault is ours."""
 
 
-def dead_letter(batch: Batch, record: Record, reason: str, detail: str = "", attempts: int = 1) -> Outgoing:
+def dead_letter(batch: Batch, record: Record, reason: str, detail: str = "") -> Outgoing:
     """``record`` as it came, with its origin and the reason, to be returned from ``flush`` with the other records.
 
     ``reason`` is one of few words, for it labels a metric (``malformed-json``); ``detail`` is for the person who looks.
-    The same record dead-lettered again after a restart has the same event id.
+    The same record dead-lettered again after a restart has the same event id. One that was put back counts on.
     """
     metrics.DEAD_LETTERS.labels(reason).inc()
     origin = f"{batch.topic.name}/{batch.partition}"
@@ -36,9 +36,9 @@ def dead_letter(batch: Batch, record: Record, reason: str, detail: str = "", att
         value=record.value or b"",
         key=record.key,
         headers=list(record.headers),
-        attempts=attempts,
+        attempts=schema.attempts_before(record.headers) + 1,
     )
-    envelope = headers(schema.TYPE, f"{origin}/{record.offset}", origin)
+    envelope = headers(schema.TYPE, schema.letter_id(batch.topic.name, batch.partition, record.offset), origin)
     return Outgoing(DEAD_LETTERS, 0, record.key, schema.encode(letter), envelope)
 
 

@@ -29,13 +29,20 @@ def test_the_original_comes_back_byte_for_byte(
     key: bytes | None, value: bytes | None, headers: tuple[tuple[str, bytes], ...]
 ) -> None:
     broken = record(key, value, headers)
-    out = dead_letter(Batch(TOPIC, 3, [broken], 6), broken, "malformed-json", "at byte 7", attempts=2)
+    out = dead_letter(Batch(TOPIC, 3, [broken], 6), broken, "malformed-json", "at byte 7")
     assert (out.topic, out.partition, out.key) == (DEAD_LETTERS, 0, key)
     assert out.value is not None
     letter = schema.decode(out.value)
     assert (letter.topic, letter.partition, letter.offset) == ("inbox.v1", 3, 5)
-    assert (letter.reason, letter.detail, letter.attempts) == ("malformed-json", "at byte 7", 2)
+    assert (letter.reason, letter.detail, letter.attempts) == ("malformed-json", "at byte 7", 1)
     assert (letter.key, letter.value, letter.headers) == (key, value or b"", list(headers))
+
+
+def test_a_record_that_was_put_back_counts_on() -> None:
+    for before, attempts in ((b"1", 2), (b"41", 42), (b"", 1), (b"-3", 1), (b"many", 1), (b"9" * 40, 1)):
+        broken = record(b"k", b"v", ((schema.ATTEMPTS_HEADER, before),))
+        out = dead_letter(Batch(TOPIC, 3, [broken], 6), broken, "reason")
+        assert schema.decode(out.value or b"").attempts == attempts
 
 
 def test_the_same_record_has_the_same_event_id() -> None:

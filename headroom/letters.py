@@ -1,0 +1,84 @@
+"""Dead letters as an operator looks at them: what was dead-lettered and still is, read from the topic's beginning.
+
+A letter is called by where its record lay, ``inbox.v1/3/120``. When a record that was put back fails again, its new
+letter names the former one, which it stands for from then on: however often something is put back, it is one letter.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from headroom.log import Partition
+from shared.schemas import dead_letter
+from shared.schemas.dead_letter import REDRIVE_OF_HEADER, DeadLetter, letter_id
+from shared.settings import KafkaSettings
+from shared.streams.topology import partition_counts
+from shared.topics import DEAD_LETTERS
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One letter without its content; ``place`` is its offset on ``dead-letters.v1``."""
+
+    id: str
+    topic: str
+    reason: str
+    detail: str
+    attempts: int
+    at: datetime
+    place: int
+    former: str | None
+
+
+Wanted = Callable[[Entry], bool]
+
+
+async def all_letters(kafka: KafkaSettings) -> AsyncIterator[tuple[Entry, DeadLetter]]:
+    """Every letter that is kept, oldest first, repetitions included."""
+    await partition_counts(kafka, (DEAD_LETTERS,))
+    async with Partition(kafka, DEAD_LETTERS, 0) as log:
+        async for records in log.new():
+            for record in records:
+                if record.value is not None:
+                    letter = dead_letter.decode(record.value)
+                    yield _entry(letter, record.offset, record.timestamp), letter
+
+
+async def standing(kafka: KafkaSettings) -> list[Entry]:
+    """The letters that stand, oldest first: each once, and none that was put back and has failed again since."""
+    return without_former([entry async for entry, _ in all_letters(kafka)])
+
+
+def without_former(entries: Iterable[Entry]) -> list[Entry]:
+    """The entries that stand, each under its id as it was written last."""
+    by_id: dict[str, Entry] = {}
+    former: set[str] = set()
+    for entry in entries:
+        by_id[entry.id] = entry
+        if entry.former is not None:
+            former.add(entry.former)
+    return sorted((entry for key, entry in by_id.items() if key not in former), key=lambda entry: entry.place)
+
+
+async def contents(kafka: KafkaSettings, entries: Iterable[Entry]) -> AsyncIterator[tuple[Entry, DeadLetter]]:
+    """The letters of ``entries`` whole, in the order of the topic."""
+    places = {entry.place: entry for entry in entries}
+    async for found, letter in all_letters(kafka):
+        if found.place in places:
+            yield places[found.place], letter
+
+
+def _entry(letter: DeadLetter, place: int, timestamp: int) -> Entry:
+    former = next(
+        (value.decode("utf-8", "replace") for name, value in letter.headers if name == REDRIVE_OF_HEADER), None
+    )
+    return Entry(
+        id=letter_id(letter.topic, letter.partition, letter.offset),
+        topic=letter.topic,
+        reason=letter.reason,
+        detail=letter.detail,
+        attempts=letter.attempts,
+        at=datetime.fromtimestamp(timestamp / 1000, UTC),
+        place=place,
+        former=former,
+    )

@@ -1,0 +1,59 @@
+"""Which letters stand, which are put back, and what a record that was put back carries."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headroom.letters import Entry, without_former
+from headroom.redrive import choose, marked
+from shared.schemas.dead_letter import ATTEMPTS_HEADER, REDRIVE_OF_HEADER, DeadLetter, attempts_before
+
+BEGIN = datetime(2026, 3, 30, tzinfo=UTC)
+
+
+def entry(place: int, *, former: str | None = None, attempts: int = 1, topic: str = "inbox.v1") -> Entry:
+    return Entry(f"{topic}/0/{place}", topic, "malformed", "", attempts, BEGIN + timedelta(place), place, former)
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=30))
+def test_however_often_it_is_put_back_it_is_one_letter(which: list[int]) -> None:
+    """Four records; each number is one more failure of that record."""
+    last: dict[int, Entry] = {}
+    written: list[Entry] = []
+    for place, record in enumerate(which):
+        former = last.get(record)
+        last[record] = entry(
+            place, former=former.id if former else None, attempts=1 if not former else former.attempts + 1
+        )
+        written.append(last[record])
+    standing = without_former(written)
+    assert standing == sorted(last.values(), key=lambda one: one.place)
+    assert sum(one.attempts for one in standing) == len(which)
+
+
+def test_a_letter_written_again_after_a_crash_is_one_letter() -> None:
+    assert without_former([entry(1), entry(1)]) == [entry(1)]
+
+
+@pytest.mark.parametrize("topic", ["deals.v1", "cells.v1", "reports.v1", "recalibrations.v1", "gone.v1"])
+def test_only_topics_where_every_record_counts_are_written_to(topic: str) -> None:
+    choice = choose([entry(0, topic=topic), entry(1)], limit=10, most_attempts=5)
+    assert ([one.place for one in choice.back], [one.place for one, _ in choice.left]) == ([1], [0])
+
+
+def test_limits_are_said() -> None:
+    choice = choose([entry(0, attempts=5), entry(1), entry(2)], limit=1, most_attempts=5)
+    assert [one.place for one in choice.back] == [1]
+    assert [why.split(";")[0] for _, why in choice.left] == ["it was tried 5 times", "only 1 are put back at once"]
+
+
+def test_a_record_put_back_twice_is_marked_once() -> None:
+    headers = [("content-type", b"x"), (REDRIVE_OF_HEADER, b"inbox.v1/0/1"), (ATTEMPTS_HEADER, b"1")]
+    letter = DeadLetter(
+        topic="inbox.v1", partition=0, offset=9, reason="r", detail="", value=b"v", headers=headers, attempts=2
+    )
+    made = marked(entry(9), letter)
+    assert made == [("content-type", b"x"), (REDRIVE_OF_HEADER, b"inbox.v1/0/9"), (ATTEMPTS_HEADER, b"2")]
+    assert attempts_before(made) == 2
