@@ -16,14 +16,14 @@ from services.capacity.domain import contribution
 from services.capacity.domain.cells import Cells, CellState
 from services.capacity.domain.projector import PlanInForce, Projector
 from shared.schemas import cell as cells
-from shared.schemas import decision, frame, position, report
+from shared.schemas import decision, frame, position, report, signal
 from shared.schemas.envelope import headers
 from shared.schemas.plan import Plan
 from shared.schemas.published_plan import decode as decode_plan
 from shared.schemas.trace import NOWHERE, passage_in, passage_of
 from shared.streams.dead_letters import BrokenLimit, dead_letter
 from shared.streams.shards import Batch, Outgoing, Record
-from shared.topics import CELLS, DEALS, DECISIONS, FRAMES, POSITIONS, REPORTS, Topic
+from shared.topics import CELLS, DEALS, DECISIONS, FRAMES, POSITIONS, REPORTS, SIGNALS, Topic
 
 _decode_key = msgspec.json.Decoder(tuple[int, cells.CellKey | str]).decode
 """The key of a cell or a mark: deals partition, then the cell's key or a word."""
@@ -144,6 +144,7 @@ class ProjectShard:
         self._projector = Projector()
         self._restored = False
         self._written: set[bytes] = set()
+        self._kept: dict[bytes | None, tuple[Record, Batch]] = {}
         self._letters: list[Outgoing] = []
         self._limit = BrokenLimit()
         self._frames = 0
@@ -156,18 +157,18 @@ class ProjectShard:
             if not self._restored:
                 self._take_over(batch.records)
             return
-        take = {CELLS: self._cell, REPORTS: self._report, DECISIONS: self._decision}[batch.topic]
+        if batch.topic == CELLS and batch.restoring:
+            # Only the last record of a key will count; the log may hold very many that compaction has yet to drop.
+            self._kept.update({record.key: (record, batch) for record in batch.records})
+            return
         for record in batch.records:
-            try:
-                take(record)
-            except (msgspec.MsgspecError, ValueError, TypeError) as error:
-                self._limit.broken(batch, record, str(error))
-                if not batch.restoring:
-                    self._letters.append(dead_letter(batch, record, f"broken-{batch.topic.name}", str(error)))
-        self._limit.used(len(batch.records))
+            self._take(record, batch)
 
     def restored(self, ends: Mapping[Topic, int]) -> None:
         """The next frame is a complete one."""
+        for record, batch in sorted(self._kept.values(), key=lambda kept: kept[0].offset):
+            self._take(record, batch)
+        self._kept.clear()
         self._restored = True
 
     def flush(self, now: datetime) -> Sequence[Outgoing]:
@@ -206,6 +207,21 @@ class ProjectShard:
             self._written -= gone
         return outgoing
 
+    def _take(self, record: Record, batch: Batch) -> None:
+        take = {
+            CELLS: self._cell,
+            REPORTS: self._report,
+            DECISIONS: self._decision,
+            SIGNALS: self._signal,
+        }[batch.topic]
+        self._limit.used()
+        try:
+            take(record)
+        except (msgspec.MsgspecError, ValueError, TypeError) as error:
+            self._limit.broken(batch, record, str(error))
+            if not batch.restoring:
+                self._letters.append(dead_letter(batch, record, f"broken-{batch.topic.name}", str(error)))
+
     def _take_over(self, records: Sequence[Record]) -> None:
         for record in records:
             if record.key is not None:
@@ -237,6 +253,10 @@ class ProjectShard:
     def _decision(self, record: Record) -> None:
         if record.value is not None and self._projector.decisions.put(decision.decode(record.value)):
             self._projector.decided()
+
+    def _signal(self, record: Record) -> None:
+        if record.value is not None and self._projector.signals.put(signal.decode(record.value)):
+            self._projector.observed()
 
     def _measure(self, made: frame.Frame) -> None:
         metrics.FRAMES.labels("complete" if made.complete else "changes").inc()

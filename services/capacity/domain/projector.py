@@ -15,15 +15,18 @@ import numpy.typing as npt
 from services.capacity.domain.attribution import Askers
 from services.capacity.domain.axis import Axis, axis_of
 from services.capacity.domain.book import Book
+from services.capacity.domain.bookings import Bookings
+from services.capacity.domain.bulk import Bulk
 from services.capacity.domain.capacity import PoolCapacity, capacity_of
 from services.capacity.domain.demand import Demand
 from services.capacity.domain.effects import Decisions, Reports
 from services.capacity.domain.listing import Listing
 from services.capacity.domain.positions import PoolState, positions_of
 from services.capacity.domain.rounding import figure
+from services.capacity.domain.signals import Signals
 from services.capacity.domain.work import finish_all, items_on, left_by, slip_of
 from shared.schemas.cell import CellKey
-from shared.schemas.frame import Frame, ListedDeal
+from shared.schemas.frame import BookingState, Frame, ListedDeal, MilestoneState, SignalState
 from shared.schemas.plan import Plan
 from shared.schemas.position import Position, WorkState
 
@@ -48,6 +51,10 @@ class _Sent:
     positions: dict[tuple[str, str], Position] = field(default_factory=dict)
     work: dict[str, WorkState] = field(default_factory=dict)
     listed: list[ListedDeal] = field(default_factory=list)
+    signals: list[SignalState] = field(default_factory=list)
+    bookings: list[BookingState] = field(default_factory=list)
+    milestones: list[MilestoneState] = field(default_factory=list)
+    loading: bool = False
 
 
 class Projector:
@@ -57,6 +64,8 @@ class Projector:
         self.book = Book()
         self.reports = Reports()
         self.decisions = Decisions()
+        self.signals = Signals()
+        self._bulk = Bulk()
         self._cells: set[CellKey] = set()
         self._said: set[str] = set()
         self._dirty = False
@@ -66,6 +75,7 @@ class Projector:
         self._week = ""
         self._demand: Demand
         self._listing: Listing
+        self._bookings: Bookings
         self._capacities: dict[str, PoolCapacity] = {}
         self._decided: dict[str, dict[str, float]] = {}
         self._sent = _Sent()
@@ -83,6 +93,10 @@ class Projector:
 
     def decided(self) -> None:
         """A decision came in."""
+        self._dirty = True
+
+    def observed(self) -> None:
+        """A signal came in."""
         self._dirty = True
 
     @property
@@ -103,7 +117,9 @@ class Projector:
         week = axis.weeks[axis.now]
         complete = in_force.name != self._plan or week != self._week
         beat = self._now is None or now - self._now >= HEARTBEAT
-        if not (complete or self._dirty or beat):
+        self._bulk.see(sum(mark.upto for mark in self.book.marks.values()), now)
+        settled = self._sent.loading and not self._bulk.loading
+        if not (complete or self._dirty or beat or settled):
             return None
         changed_pools = self._take_in(in_force, axis, now)
         if complete:
@@ -111,7 +127,8 @@ class Projector:
         frame = self._frame(now, in_force, axis, changed_pools, complete)
         self._dirty = False
         told = frame.positions or frame.work or frame.listed is not None
-        if not (complete or beat or told):
+        told = told or any(each is not None for each in (frame.signals, frame.bookings, frame.milestones))
+        if not (complete or beat or told or settled):
             return None
         self._now, self._week = now, week
         return frame
@@ -122,12 +139,14 @@ class Projector:
         if in_force.name != self._plan or axis != self._axis:
             self._plan, self._axis = in_force.name, axis
             self._demand, self._listing = Demand(plan, axis), Listing(plan, axis.today)
+            self._bookings = Bookings(plan)
             self._capacities = {}
             self._cells = set(self.book)
         for key in self._cells:
             cell = self.book.cell(key)
             self._demand.put(key, cell)
             self._listing.put(key, cell)
+            self._bookings.put(key, cell)
         self._cells = set()
         confirmed = self.reports.confirmed()
         self._demand.withhold(self.decisions.withheld(now, confirmed))
@@ -158,6 +177,12 @@ class Projector:
         listed = self._listing.deals()
         new_list = complete or listed != sent.listed
         sent.listed = listed
+        signals = self.signals.states(now.date())
+        bookings, milestones = self._bookings.states(axis.today), self._bookings.milestones(axis.today)
+        new_signals, new_bookings = complete or signals != sent.signals, complete or bookings != sent.bookings
+        new_milestones = complete or milestones != sent.milestones
+        sent.signals, sent.bookings, sent.milestones = signals, bookings, milestones
+        sent.loading = self._bulk.loading
         marks = self.book.marks
         return Frame(
             now=now,
@@ -170,6 +195,10 @@ class Projector:
             report_ages={name: self.reports.age(name, now) for name in plan.pools},
             listed=listed if new_list else None,
             book_time=max((mark.time for mark in marks.values()), default=0),
+            signals=signals if new_signals else None,
+            bookings=bookings if new_bookings else None,
+            milestones=milestones if new_milestones else None,
+            loading=sent.loading,
         )
 
     def _pool(self, name: str, plan: Plan, axis: Axis) -> tuple[list[Position], list[WorkState]]:

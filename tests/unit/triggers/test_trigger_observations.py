@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.triggers.domain.episodes import beginning, step
 from services.triggers.domain.burn import Slacks
+from services.triggers.domain.episodes import beginning, step
 from services.triggers.domain.observation import Scene
 from services.triggers.domain.observation import observe as observe_scene
 from services.triggers.domain.rules import compile_rules

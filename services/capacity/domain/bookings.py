@@ -1,0 +1,133 @@
+"""How fast deals enter commit or won, by the week they close, and how the milestones stand.
+
+Both are read off the book alone, so they are the same after every restart and need no memory of what was before. Commit
+is every open stage that wins at least three times in four.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final
+
+from services.capacity.domain.book import BookCell
+from services.capacity.domain.moments import in_units
+from services.capacity.domain.rounding import figure
+from shared.schemas.cell import CellKey
+from shared.schemas.frame import BookingState, MilestoneState
+from shared.schemas.plan import Milestone, Plan
+from shared.schemas.week import add_weeks, monday, week_of
+
+COMMIT: Final = 0.75
+"""Win probability from which on an open stage is one of commitment."""
+TREND_WEEKS: Final = 8
+EVERYTHING: Final = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Closing:
+    """The lines of a cell: how many, how many units, what they are worth, how likely; ``day`` is when they close."""
+
+    product: str
+    week: str
+    day: date
+    lines: int
+    units: float
+    value: float
+    weighted: float
+    won: bool
+    entered: bool
+
+
+class Bookings:
+    """What closes when, under one plan; kept up with the book."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._closing: dict[CellKey, _Closing] = {}
+        self._aimed = {milestone.product for milestone in plan.milestones.values()}
+
+    def put(self, key: CellKey, cell: BookCell | None) -> None:
+        """The cell of ``key`` now sums to this; None: it is gone."""
+        closing = _closing(key, cell, self._plan) if cell is not None else None
+        if closing is None:
+            self._closing.pop(key, None)
+        else:
+            self._closing[key] = closing
+
+    def states(self, today: date) -> list[BookingState]:
+        """By product, and of everything first; products of which nothing closes in these weeks are left out."""
+        present = week_of(today)
+        last = add_weeks(present, -1)
+        trend = {add_weeks(last, -number) for number in range(1, TREND_WEEKS + 1)}
+        elapsed = 1 + ((today - monday(present)).days + 1) / 7
+        now: dict[str, list[float]] = defaultdict(lambda: [0.0] * 3)
+        before: dict[str, list[float]] = defaultdict(lambda: [0.0] * 3)
+        for closing in self._closing.values():
+            into = now if closing.week in (present, last) else before if closing.week in trend else None
+            if into is None or not closing.entered:
+                continue
+            for product in (EVERYTHING, closing.product):
+                for at, amount in enumerate((closing.lines, closing.units, closing.value)):
+                    into[product][at] += amount
+        made = []
+        for product in sorted(now.keys() | before.keys()):
+            rate, units, value = (figure(amount / elapsed) for amount in now[product])
+            rate_then, units_then, value_then = (figure(amount / TREND_WEEKS) for amount in before[product])
+            made.append(BookingState(product, rate, rate_then, units, units_then, value, value_then))
+        return made
+
+    def milestones(self, today: date) -> list[MilestoneState]:
+        """Every milestone of the plan as it stands on ``today``, in the plan's order."""
+        aimed = [closing for closing in self._closing.values() if closing.product in self._aimed]
+        return [_stands(name, milestone, aimed, today) for name, milestone in self._plan.milestones.items()]
+
+
+def _stands(name: str, milestone: Milestone, aimed: list[_Closing], today: date) -> MilestoneState:
+    """A week across a month's end counts in both parts, so windows that end with a month are exact."""
+    inside = [c for c in aimed if c.product == milestone.product and milestone.from_ <= c.day <= milestone.due]
+    return MilestoneState(
+        milestone=name,
+        product=milestone.product,
+        due=milestone.due.isoformat(),
+        quantity=milestone.quantity,
+        won=figure(sum(closing.units for closing in inside if closing.won)),
+        expected=figure(sum(closing.weighted for closing in inside if not closing.won)),
+        planned=figure(planned_by(milestone, today)),
+    )
+
+
+def planned_by(milestone: Milestone, day: date) -> float:
+    """Units to be won by the end of ``day``: the linearity's whole parts, and of the present one as much as is over."""
+    length = (milestone.due - milestone.from_).days + 1
+    over = min(max((day - milestone.from_).days + 1, 0), length) / length * len(milestone.linearity)
+    whole = int(over)
+    shares = sum(milestone.linearity[:whole])
+    if whole < len(milestone.linearity):
+        shares += milestone.linearity[whole] * (over - whole)
+    return milestone.quantity * shares
+
+
+def _middle(week: str, month: str) -> date:
+    """A day in both the week and the month."""
+    days = [monday(week) + timedelta(days=number) for number in range(7)]
+    inside = [day for day in days if day.isoformat()[:7] == month] or days
+    return inside[len(inside) // 2]
+
+
+def _closing(key: CellKey, cell: BookCell, plan: Plan) -> _Closing | None:
+    stage, product = plan.stages.get(key.stage), plan.products.get(key.product)
+    if stage is None or stage.class_ == "lost" or product is None or not key.week:
+        return None
+    factor, fixed = in_units(product, key.basis)
+    own, of_stage = cell.own, cell.stage
+    lines = own.count + of_stage.count
+    units = lines * fixed if fixed is not None else (own.q + of_stage.q) * factor
+    chance = stage.win_probability
+    if fixed is not None:
+        weighted = (own.p + of_stage.count * chance) * fixed
+    else:
+        weighted = (own.pq + of_stage.q * chance) * factor
+    won = stage.class_ == "won"
+    value = own.net + of_stage.net
+    entered = won or chance >= COMMIT
+    return _Closing(key.product, key.week, _middle(key.week, key.month), lines, units, value, weighted, won, entered)
