@@ -33,6 +33,7 @@ COMMITTING: dict[str, tuple[Topic, ...]] = {
 }
 """The groups that commit how far they are, with the topics they do it on. The others begin anew at each start."""
 
+SOURCE = "headroom/rebuild"
 TRIGGERS = "triggers"
 """The role whose transactional id is taken over to write its episodes."""
 
@@ -133,7 +134,8 @@ async def set_back_episodes(kafka: KafkaSettings) -> list[SetBack]:
         await writer.start()
         try:
             await _read_on(log, rows)
-            await writer.write([_from_the_beginning(key, value) for key, value in rows.items()])
+            # What is on the topic twice is read twice until it is compacted, so the last record takes back all before.
+            await writer.write([*(_from_the_beginning(key, rows[key]) for key in sorted(_applied(rows))), _NONE])
         finally:
             await writer.stop()
         return [SetBack(TRIGGERS, FRAMES.name, 0, _furthest(rows) + 1, end)]
@@ -149,21 +151,29 @@ async def _read_on(log: Partition, rows: dict[bytes, bytes]) -> None:
 
 
 def _furthest(rows: dict[bytes, bytes]) -> int:
-    return max((_applied(key, value) for key, value in rows.items()), default=-1)
+    evaluated = rows.get(episode.EVALUATED_KEY)
+    known = episode.decode_evaluated(evaluated).frame if evaluated else -1
+    return max(known, *_applied(rows).values(), -1)
 
 
-def _applied(key: bytes, value: bytes) -> int:
-    if key == episode.EVALUATED_KEY:
-        return episode.decode_evaluated(value).frame
-    return episode.decode(value).applied
+def _applied(rows: dict[bytes, bytes]) -> dict[bytes, int]:
+    """The frame that each episode is applied to, by key."""
+    return {key: episode.decode(value).applied for key, value in rows.items() if key.startswith(b"[")}
 
 
 def _from_the_beginning(key: bytes, value: bytes) -> Outgoing:
     """The row as it is, applied to no frame yet."""
-    source = "headroom/rebuild"
-    if key == episode.EVALUATED_KEY:
-        envelope = headers(episode.EVALUATED_TYPE, "-1", source)
-        return Outgoing(EPISODES, 0, key, episode.encode(episode.Evaluated(-1)), envelope)
     row = replace(episode.decode(value), applied=-1)
-    envelope = headers(episode.TYPE, f"{row.trigger}/{row.scope}/-1", source)
-    return Outgoing(EPISODES, 0, key, episode.encode(row), envelope)
+    return Outgoing(
+        EPISODES, 0, key, episode.encode(row), headers(episode.TYPE, f"{row.trigger}/{row.scope}/-1", SOURCE)
+    )
+
+
+_NONE = Outgoing(
+    EPISODES,
+    0,
+    episode.EVALUATED_KEY,
+    episode.encode(episode.Evaluated(-1)),
+    headers(episode.EVALUATED_TYPE, "-1", SOURCE),
+)
+"""No frame is evaluated."""

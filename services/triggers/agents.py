@@ -145,7 +145,9 @@ class TriggersShard:
         key = record.key or b""
         if key == episode.EVALUATED_KEY:
             if record.value is not None:
-                self._evaluated = max(self._evaluated, episode.decode_evaluated(record.value).frame)
+                frame = episode.decode_evaluated(record.value).frame
+                # A negative one takes back all before it: the frames they were about are no longer on their topic.
+                self._evaluated = max(self._evaluated, frame) if frame >= 0 else -1
         elif record.value is None:
             self._rows.pop(key, None)
         else:

@@ -55,7 +55,8 @@ class Episode(msgspec.Struct, kw_only=True, omit_defaults=True):
 class Evaluated(msgspec.Struct):
     """How far frames are evaluated: every frame up to offset ``frame`` has left its mark in the rows, if it left any.
 
-    Written now and then, so that a restart need not evaluate again what changed nothing.
+    Written now and then, so that a restart need not evaluate again what changed nothing. A negative one says that none
+    is, whatever stands before it on the topic: ``frames.v1`` was made anew.
     """
 
     frame: int
