@@ -37,7 +37,8 @@ async def bare(kafka: KafkaSettings, limit: int) -> dict[str, Any]:
     await consumer.start()
     tps = [TopicPartition(kafka.topic_prefix + DEALS.name, number) for number in range(kafka.partitions)]
     consumer.assign(tps)
-    await consumer.seek_to_beginning(*tps)
+    for tp in tps:
+        consumer.seek(tp, 0)
     known: dict[bytes, Any] = {}
     events, started, worked = 0, perf_counter(), process_time()
     while events < limit:

@@ -111,7 +111,7 @@ async def marks_of(kafka: KafkaSettings) -> AsyncIterator["Marks"]:
     await consumer.start()
     tp = TopicPartition(kafka.topic_prefix + CELLS.name, 0)
     consumer.assign([tp])
-    await consumer.seek_to_beginning(tp)
+    consumer.seek(tp, 0)
     try:
         yield Marks(consumer)
     finally:

@@ -48,6 +48,14 @@ class Process:
     def __exit__(self, *failure: object) -> None:
         self.kill()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
         self._process.kill()
@@ -101,14 +109,18 @@ class Topics:
     async def read(self, topic: Topic, partition: int = 0) -> list[aiokafka.ConsumerRecord]:
         """Every committed record of a partition, as of now."""
         consumer = aiokafka.AIOKafkaConsumer(
-            **connection_options(self.kafka), enable_auto_commit=False, isolation_level="read_committed"
+            **connection_options(self.kafka),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
         )
         await consumer.start()
         try:
             tp = TopicPartition(self.kafka.topic_prefix + topic.name, partition)
             consumer.assign([tp])
             (end,) = (await consumer.end_offsets([tp])).values()
-            await consumer.seek_to_beginning(tp)
+            (begin,) = (await consumer.beginning_offsets([tp])).values()
+            consumer.seek(tp, begin)
             found: list[aiokafka.ConsumerRecord] = []
             while await consumer.position(tp) < end:
                 for records in (await consumer.getmany(tp, timeout_ms=200)).values():
