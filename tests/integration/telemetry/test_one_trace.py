@@ -1,0 +1,199 @@
+"""One deal through the running system on a real broker: its trace, the latencies measured on its way, and the logs."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+
+from headroom.local.system import PROGRAMS, LocalSystem
+from shared.schemas.week import week_of
+from tests.contract.declared import declared
+from tests.integration.telemetry.collector import Collector
+from tests.waiting import eventually
+
+TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+CLOSE = (datetime.now(UTC) + timedelta(weeks=3)).date()
+PLAN = f"""
+plan: traced
+currency: EUR
+timezone: UTC
+start: {week_of(datetime.now(UTC).date())}
+horizon_weeks: 12
+people:
+  owner: {{name: Head of Implementation}}
+stages:
+  won: {{class: won}}
+pools:
+  implementation:
+    function: delivery
+    kind: work
+    unit: hours
+    owner: owner
+    capacity: {{per_week: 40}}
+products:
+  service:
+    needs:
+      - {{pool: implementation, effort: 120, curve: {{shape: flat, weeks: 1}}}}
+triggers:
+  - trigger: overcommitted
+    watch: position
+    when: utilisation > 1.0
+    severity: critical
+    ask: {{owners: [pool.owner], acknowledge_within: 4h, decide_within: 2d}}
+"""
+
+
+def deal(number: str) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "type": "com.headroom.deal.changed",
+        "source": "crm",
+        "id": f"{number}-won",
+        "subject": number,
+        "time": datetime.now(UTC).isoformat(),
+        "data": {
+            "stage": "won",
+            "close": CLOSE.isoformat(),
+            "currency": "EUR",
+            "lines": [{"product": "service", "quantity": 1, "amount": 1000}],
+        },
+    }
+
+
+@dataclass(frozen=True)
+class Running:
+    system: LocalSystem
+    collector: Collector
+    http: aiohttp.ClientSession
+
+    async def post(self, url: str, body: Any, content_type: str, **headers: str) -> int:
+        said = {"Content-Type": content_type, **headers}
+        async with self.http.post(url, data=json.dumps(body), headers=said) as answer:
+            return answer.status
+
+    async def series(self, process: str) -> str:
+        async with self.http.get(f"{self.system.urls[process]}/metrics") as answer:
+            return await answer.text()
+
+    def log(self, process: str) -> list[dict[str, Any]]:
+        text = (self.system.data / "logs" / f"{process}.log").read_text()
+        return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+async def running(
+    request: pytest.FixtureRequest, kafka: str, topic_prefix: str, database_url: str
+) -> AsyncIterator[Running]:
+    """The whole system; the fixture's parameter says which exporter its processes have."""
+    async with Collector() as collector:
+        environment = {
+            "HEADROOM_KAFKA__BOOTSTRAP": kafka,
+            "HEADROOM_KAFKA__TOPIC_PREFIX": topic_prefix,
+            "HEADROOM_KAFKA__PARTITIONS": "2",
+            "HEADROOM_DATABASE_URL": database_url,
+            "HEADROOM_NOTIFIER__ALLOW_NETWORKS": '["127.0.0.0/8"]',
+            "HEADROOM_TRACING__EXPORTER": request.param,
+            "HEADROOM_TRACING__ENDPOINT": collector.traces_url,
+            "HEADROOM_KAFKA__SASL_PASSWORD": "canary-in-the-settings",
+        }
+        async with LocalSystem(environment=environment) as system, aiohttp.ClientSession() as http:
+            http.headers["Authorization"] = f"Bearer {system.api_key}"
+            made = Running(system, collector, http)
+            await publish_and_subscribe(made)
+            yield made
+
+
+async def publish_and_subscribe(running: Running) -> None:
+    headers = {"Content-Type": "application/yaml"}
+    async with running.http.put(f"{running.system.door_url}/v1/plans/traced", data=PLAN, headers=headers) as answer:
+        assert answer.status == 201, await answer.text()
+    subscription = {"name": "traced", "url": running.collector.webhook_url}
+    assert (
+        await running.post(f"{running.system.notifier_url}/v1/subscriptions", subscription, "application/json") == 201
+    )
+
+
+async def send(running: Running, number: str, **headers: str) -> dict[str, str]:
+    """Post a deal that tips the pool; the headers of the webhook that follows from it."""
+    before = len(running.collector.webhooks)
+    url = f"{running.system.door_url}/v1/events"
+    assert await running.post(url, deal(number), "application/cloudevents+json", **headers) == 202
+    await eventually(lambda: len(running.collector.webhooks) > before, within=40, what="the webhook")
+    return running.collector.webhooks[-1]
+
+
+@pytest.mark.parametrize("running", ["otlp"], indirect=True)
+async def test_a_deal_and_its_webhook_are_one_trace_with_a_span_at_each_stop(running: Running) -> None:
+    webhook = await send(running, "1", traceparent=f"00-{TRACE}-{CALLER}-01")
+    _, trace, parent, flags = webhook["traceparent"].split("-")
+    assert (trace, flags) == (TRACE, "01")
+
+    spans = running.collector.spans
+    stops = {"door", "normalise", "fold", "project", "views", "triggers", "notifier"}
+    await eventually(
+        lambda: {f"headroom-{stop}" for stop in stops} <= {span.service for span in spans if span.trace == TRACE},
+        within=30,
+        what="spans of every stop",
+    )
+    ours = [span for span in spans if span.trace == TRACE]
+    (door,) = [span for span in ours if span.service == "headroom-door"]
+    assert (door.name, door.parent) == ("POST /v1/events", CALLER)
+    assert {span.parent for span in ours if span is not door} == {door.id}
+    assert parent in {span.id for span in ours if span.name == "deliver"}
+    await latencies_are_measured(running)
+    await every_process_tells_its_build(running)
+    logs_are_structured(running)
+
+
+async def latencies_are_measured(running: Running) -> None:
+    for process, name in (
+        ("views", "headroom_views_received_to_position_seconds"),
+        ("notifier", "headroom_notifier_received_to_delivery_seconds"),
+        ("notifier", "headroom_notifier_delivery_latency_seconds"),
+        ("normalise", "headroom_ingest_received_to_normalised_seconds"),
+    ):
+        text = await running.series(process)
+        count = re.search(rf"^{name}_count (\S+)$", text, re.MULTILINE)
+        total = re.search(rf"^{name}_sum (\S+)$", text, re.MULTILINE)
+        assert count is not None, name
+        assert total is not None, name
+        assert float(count[1]) >= 1, name
+        assert 0 <= float(total[1]) / float(count[1]) < 60, name
+
+
+async def every_process_tells_its_build(running: Running) -> None:
+    names = {series.name for series in declared()}
+    for process in PROGRAMS:
+        text = await running.series(process)
+        assert re.search(rf'^headroom_build_info{{.*process="{process}".*}} 1\.0$', text, re.MULTILINE)
+        assert "\nheadroom_ready 1.0\n" in text, process
+        assert set(re.findall(r"^# TYPE (headroom_\S+) ", text, re.MULTILINE)) <= names
+
+
+def logs_are_structured(running: Running) -> None:
+    for process in PROGRAMS:
+        lines = running.log(process)
+        first = next(line for line in lines if line["event"] == "starting")
+        assert first["settings"]["kafka"]["topic_prefix"]
+        assert {line["process"] for line in lines} == {process}
+        assert all({"timestamp", "level", "event"} <= line.keys() for line in lines)
+        assert "canary-in-the-settings" not in json.dumps(lines)
+        assert any(line["event"] == "ready" for line in lines), process
+    for process in ("normalise", "fold", "project", "triggers"):
+        restored = [line for line in running.log(process) if line["event"] == "restored"]
+        assert restored, process
+        assert all({"role", "shard", "seconds", "records"} <= line.keys() for line in restored)
+    firing = next(line for line in running.log("triggers") if line["event"] == "firing")
+    assert firing["trace_id"] == TRACE
+
+
+@pytest.mark.parametrize("running", ["none"], indirect=True)
+async def test_without_spans_the_trace_is_handed_on_as_it_came(running: Running) -> None:
+    given = f"00-{TRACE}-{CALLER}-00"
+    assert (await send(running, "1", traceparent=given))["traceparent"] == given
+    assert running.collector.spans == []
