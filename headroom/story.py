@@ -218,6 +218,11 @@ class Story(_Part):
         """The moment after the last day."""
         return self.start_of(self.ends + timedelta(days=1))
 
+    def days_a_second(self, moment: datetime) -> float:
+        """How fast the story wants to be played at a moment of it."""
+        begun = [pace for pace in self.pace if self.start_of(pace.day) <= moment]
+        return (begun or self.pace)[-1 if begun else 0].days_a_second
+
     def deal_id(self, group: Group, n: int) -> str:
         """The id under which the system knows deal ``n`` of a group."""
         return f"{self.source}/{group.id.format(n=n)}"

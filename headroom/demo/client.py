@@ -1,6 +1,7 @@
 """What the demo asks of the running system over HTTP; events and plans go through ``headroom.door``."""
 
 import asyncio
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -47,6 +48,7 @@ class Api:
         if positions is not None:
             rows = msgspec.convert(positions["rows"], list[Position])
             facts.positions = {(row.pool, row.week): row for row in rows}
+            facts.as_of = datetime.fromisoformat(positions["as_of"])
         if work is not None:
             facts.see_work(msgspec.convert(work["rows"], list[WorkState]))
 

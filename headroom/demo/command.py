@@ -68,8 +68,7 @@ def demo(
         raise typer.Exit(130) from None
     if not summary.ok:
         failed = "; ".join(claim.claim for claim in summary.claims if not claim.holds)
-        hint = "On a busy machine try --speed 0.5."
-        sys.stderr.write(f"The story did not come out as it should; this did not hold: {failed}. {hint}\n")
+        sys.stderr.write(f"The story did not come out as it should; this did not hold: {failed}.\n")
         raise typer.Exit(1)
 
 

@@ -50,6 +50,8 @@ class Facts:
 
     plan: Plan
     now: datetime
+    as_of: datetime | None = None
+    """The moment of the projection that was last seen; what the system knows lags a little behind ``now``."""
     positions: dict[tuple[str, str], Position] = field(default_factory=dict)
     work: dict[str, WorkState] = field(default_factory=dict)
     deals: dict[str, Deal] = field(default_factory=dict)

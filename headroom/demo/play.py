@@ -1,14 +1,17 @@
 """Plays a story into the running system: tells its events, watches what the system says, lets the owners answer.
 
 Two tasks beside each other: one posts events through the door when the system's clock reaches their time; one looks at
-the read models and at what the webhook receiver got, a few times a second, and answers for the owners.
+the read models and at what the webhook receiver got, a few times a second, and answers for the owners. The clock is on
+a leash: it never runs further ahead of what the read models show than on a machine with time to spare. On a busy one
+the story takes longer and comes out the same.
 """
 
 import asyncio
 import heapq
 from collections import deque
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -32,6 +35,16 @@ LOOK_EVERY = 0.2
 EVENTS_A_REQUEST = 200
 SETTLED_WITHIN = 60.0
 """Seconds of wall time that the system may take to take everything in before the demo gives up on it."""
+LEASH = 0.9
+"""Seconds at the story's own pace that the clock may be ahead of what was seen."""
+
+
+@dataclass(slots=True)
+class Awaited:
+    """What a deal was told to be and is not yet seen to be; ``since`` is when the first of it was told."""
+
+    since: datetime
+    fields: dict[str, object]
 
 
 class Play:
@@ -45,8 +58,9 @@ class Play:
         self._facts = Facts(parse_plan(plan_text, "plan.yaml"), clock.now())
         self._to_tell: list[tuple[datetime, int, Moment]] = []
         self._told = 0
-        self._awaited: dict[str, dict[str, object]] = {}
+        self._awaited: dict[str, Awaited] = {}
         self._heard = 0
+        self._allowed: datetime | None = None
         self._chapters = deque(sorted(story.chapters, key=lambda chapter: chapter.day))
 
     async def run(self) -> Summary:
@@ -60,7 +74,7 @@ class Play:
         ):
             owners = Owners(self._story, api, self._screen.say, self._add)
             await self._prepare(receiver, door, api)
-            self._clock.start(datetime.now(UTC))
+            self._clock.start(datetime.now(UTC), self._leash_from(self._clock.now()))
             telling = asyncio.create_task(self._tell(door))
             try:
                 await self._watch(telling, receiver, api, owners)
@@ -87,12 +101,7 @@ class Play:
             except TimeoutError:
                 if not patience.expired():
                     raise
-                raise NotReady(
-                    "the system has not taken in the story's past",
-                    where=self._system.capacity_url,
-                    why=f"{len(self._awaited)} deals are missing after {SETTLED_WITHIN:.0f} s",
-                    do=f"The logs are in {self._system.data / 'logs'}",
-                ) from None
+                raise self._stuck("the system has not taken in the story's past") from None
 
     async def _tell(self, door: Door) -> None:
         """Post each event when the clock reaches its time, to the story's end."""
@@ -102,8 +111,13 @@ class Play:
         await self._post(door, self._due(self._story.end))
 
     async def _watch(self, telling: asyncio.Task[None], receiver: Receiver, api: Api, owners: Owners) -> None:
+        moved = asyncio.get_running_loop().time()
         while not telling.done():
             await self._look(api)
+            if self._loosen():
+                moved = asyncio.get_running_loop().time()
+            elif asyncio.get_running_loop().time() > moved + SETTLED_WITHIN:
+                raise self._stuck("the system no longer takes in what happens")
             self._narrate()
             for recalibration in self._hear(receiver):
                 owners.hear(recalibration)
@@ -111,6 +125,28 @@ class Play:
                 await owners.act(self._facts)
             self._screen.show(self._facts)
             await asyncio.sleep(LOOK_EVERY)
+
+    def _leash_from(self, seen: datetime) -> datetime:
+        return seen + timedelta(days=LEASH * self._story.days_a_second(seen))
+
+    def _loosen(self) -> bool:
+        """Let the clock run on as far as what was seen allows; whether that is further than before."""
+        told = [awaited.since for awaited in self._awaited.values()]
+        seen = min([self._facts.as_of or self._clock.as_of, *told])
+        limit = self._leash_from(seen)
+        further = self._allowed is None or limit > self._allowed
+        if further:
+            self._allowed = limit
+            self._clock.allow(limit)
+        return further
+
+    def _stuck(self, what: str) -> NotReady:
+        return NotReady(
+            what,
+            where=self._system.capacity_url,
+            why=f"of {len(self._awaited)} deals it does not know after {SETTLED_WITHIN:.0f} s what it was told",
+            do="The ends of its logs may say more",
+        )
 
     def _narrate(self) -> None:
         while self._chapters and self._chapters[0].day <= self._facts.today:
@@ -137,7 +173,7 @@ class Play:
             if deal is None:
                 continue
             self._facts.deals[id] = deal
-            if is_as_told(deal, self._awaited[id]):
+            if is_as_told(deal, self._awaited[id].fields):
                 del self._awaited[id]
         self._facts.now = self._clock.now()
         self._facts.see_bookings()
@@ -171,10 +207,11 @@ class Play:
     async def _post(self, door: Door, moments: list[Moment]) -> None:
         for first in range(0, len(moments), EVENTS_A_REQUEST):
             some = moments[first : first + EVENTS_A_REQUEST]
-            await door.post_events([moment.event for moment in some])
             for moment in some:
                 if moment.deal is not None:
-                    self._awaited.setdefault(moment.deal, {}).update(moment.event["data"])
+                    awaited = self._awaited.setdefault(moment.deal, Awaited(moment.at, {}))
+                    awaited.fields.update(moment.event["data"])
+            await door.post_events([moment.event for moment in some])
 
 
 def is_as_told(deal: Deal, told: dict[str, object]) -> bool:

@@ -12,11 +12,11 @@ from headroom.local.system import ROOT
 pytestmark = pytest.mark.e2e
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(420)
 def test_the_demo_shows_what_it_promises(kafka: str, database_server: str) -> None:
     environment = {**os.environ, "HEADROOM_KAFKA__BOOTSTRAP": kafka, "HEADROOM_DATABASE_URL": database_server}
     command = [sys.executable, "-m", "headroom", "demo", "--json", "--fast"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=220, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert summary["ok"] is True
