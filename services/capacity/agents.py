@@ -5,7 +5,7 @@ flush; project's frame and the positions it changed go out together.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from time import perf_counter
 
@@ -20,7 +20,7 @@ from shared.schemas import decision, frame, position, report, signal
 from shared.schemas.envelope import headers
 from shared.schemas.plan import Plan
 from shared.schemas.published_plan import decode as decode_plan
-from shared.schemas.trace import NOWHERE, passage_in, passage_of
+from shared.schemas.trace import NOWHERE, Passage, passage_in, passage_of
 from shared.streams.dead_letters import BrokenLimit, dead_letter
 from shared.streams.shards import Batch, Outgoing, Record
 from shared.topics import CELLS, DEALS, DECISIONS, FRAMES, POSITIONS, REPORTS, SIGNALS, Topic
@@ -29,6 +29,9 @@ _decode_key = msgspec.json.Decoder(tuple[int, cells.CellKey | str]).decode
 """The key of a cell or a mark: deals partition, then the cell's key or a word."""
 
 PROJECT = "headroom/project"
+
+POSITIONS_PER_FRAME = 500
+"""A record must stay below half a megabyte; a position with its five deals takes up to 700 bytes."""
 
 
 class FoldShard:
@@ -187,11 +190,14 @@ class ProjectShard:
         metrics.PROJECTION_SECONDS.observe(perf_counter() - started)
         outgoing += self._positions(made)
         self._measure(made)
-        self._frames += 1
-        frame_id = f"{made.now.isoformat()}/{self._frames}"
-        envelope = headers(frame.TYPE, frame_id, PROJECT, made.now, passage.trace, passage.arrived)
-        outgoing.append(Outgoing(FRAMES, 0, None, frame.encode(made), envelope))
+        outgoing += [self._frame(part, passage) for part in _parts(made)]
         return outgoing
+
+    def _frame(self, part: frame.Frame, passage: Passage) -> Outgoing:
+        self._frames += 1
+        frame_id = f"{part.now.isoformat()}/{self._frames}"
+        envelope = headers(frame.TYPE, frame_id, PROJECT, part.now, passage.trace, passage.arrived)
+        return Outgoing(FRAMES, 0, None, frame.encode(part), envelope)
 
     def _positions(self, made: frame.Frame) -> list[Outgoing]:
         outgoing = []
@@ -279,3 +285,23 @@ class ProjectShard:
         count = Counter(pool for pool, _ in self._overloaded)
         for pool in made.report_ages:  # every pool of the plan is in it
             metrics.POSITIONS_OVERLOADED.labels(pool).set(count[pool])
+
+
+def _parts(made: frame.Frame) -> Iterator[frame.Frame]:
+    """A frame of very many positions in parts that Kafka takes, of the same moment and in one transaction.
+
+    The first holds everything else; the others add positions to it as a frame of changes does.
+    """
+    yield msgspec.structs.replace(made, positions=made.positions[:POSITIONS_PER_FRAME])
+    for begin in range(POSITIONS_PER_FRAME, len(made.positions), POSITIONS_PER_FRAME):
+        yield frame.Frame(
+            now=made.now,
+            week=made.week,
+            plan=made.plan,
+            complete=False,
+            upto=made.upto,
+            positions=made.positions[begin : begin + POSITIONS_PER_FRAME],
+            report_ages=made.report_ages,
+            book_time=made.book_time,
+            loading=made.loading,
+        )

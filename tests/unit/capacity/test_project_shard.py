@@ -6,12 +6,13 @@ import msgspec
 import pytest
 
 from services.capacity.agents import FoldShard, Plans, ProjectShard
+from services.capacity.domain.projector import PlanInForce
 from shared.schemas import decision, frame, position, published_plan, report
 from shared.schemas.deal import Line, Stamp
 from shared.topics import CELLS, DEAD_LETTERS, DEALS, DECISIONS, FRAMES, PLANS, POSITIONS, REPORTS
 from tests.unit.capacity.books import NOW
 from tests.unit.capacity.deals import deal
-from tests.unit.capacity.plans import tethered
+from tests.unit.capacity.plans import plan, tethered, work_pool
 from tests.unit.capacity.records import FakeRecord, Log
 
 
@@ -175,3 +176,15 @@ def test_a_broken_record_becomes_a_dead_letter():
     shard.apply(log.batch())
     (letter,) = shard.flush(NOW)
     assert letter.topic == DEAD_LETTERS
+
+
+def test_a_table_too_long_for_one_record_comes_in_parts_of_one_moment():
+    made = Plans()
+    many = plan({f"p{n}": work_pool(100.0) for n in range(30)}, {})
+    made.in_force = PlanInForce("small@1", many)
+    outgoing = started(made).flush(NOW)
+    parts = [frame.decode(out.value) for out in outgoing if out.topic == FRAMES]
+    assert [(part.complete, len(part.positions)) for part in parts] == [(True, 500), (False, 500), (False, 170)]
+    assert len({(part.now, part.plan, part.week) for part in parts}) == 1
+    assert len({(row.pool, row.week) for part in parts for row in part.positions}) == 30 * 39
+    assert all(len(out.value) < 500_000 for out in outgoing)
