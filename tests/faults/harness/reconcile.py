@@ -1,0 +1,326 @@
+"""Holds everything the system has made of the load against the recompute: nothing lost, nothing there twice.
+
+``Reconciler.differences`` is asked again and again until there are none or time is up; each look reads on in the log.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from math import isclose
+from typing import Any, Literal
+
+import aiohttp
+
+from shared.topics import (
+    CELLS,
+    DEAD_LETTERS,
+    DEALS,
+    DECISIONS,
+    EPISODES,
+    FRAMES,
+    HISTORY,
+    INBOX,
+    PLANS,
+    POSITIONS,
+    RECALIBRATIONS,
+    REPORTS,
+    SIGNALS,
+)
+from tests.faults.harness import plan, recompute
+from tests.faults.harness.load import TIMEOUT, Load
+from tests.faults.harness.log import Log, Seen, committed
+from tests.faults.harness.receiver import Receiver
+from tests.faults.harness.system import PARTITIONS, System
+from tests.unit.capacity import oracle
+
+ASKED_ONE_BY_ONE = 10
+"""Deals that the API is asked for by name at each look; all positions are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """``lost``: it ought to be there, or to say something else. ``doubled``: it is there and ought not to be."""
+
+    kind: Literal["lost", "doubled"]
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} in {self.where}: {self.what[:400]}"
+
+
+def missing_and_extra(where: str, found: Iterable[Any], wanted: Iterable[Any]) -> Iterator[Difference]:
+    """What is not found, and what is found and not wanted or more often than once."""
+    counted, sought = Counter(iter(found)), set(wanted)
+    for one in sorted(sought - counted.keys(), key=str):
+        yield Difference("lost", where, str(one))
+    for one, times in counted.items():
+        if one not in sought:
+            yield Difference("doubled", where, f"{one} is not of this load")
+        elif times > 1:
+            yield Difference("doubled", where, f"{one} is there {times} times")
+
+
+def same(where: str, found: Mapping[Any, Any], wanted: Mapping[Any, Any]) -> Iterator[Difference]:
+    """Two tables, key by key."""
+    yield from missing_and_extra(where, found, wanted)
+    for key in found.keys() & wanted.keys():
+        if found[key] != wanted[key]:
+            yield Difference("lost", where, f"{key} is {found[key]} and ought to be {wanted[key]}")
+
+
+@dataclass
+class Reconciler:
+    """Everything that is compared, and how far it has been read."""
+
+    system: System
+    load: Load
+    receiver: Receiver
+    log: Log
+    inbox: recompute.Inbox = field(default_factory=recompute.Inbox)
+    judged: recompute.Evaluation = field(default_factory=recompute.Evaluation)
+    _read: Counter[str] = field(default_factory=Counter)
+    _versions: dict[bytes, list[int]] = field(default_factory=dict)
+
+    async def differences(self) -> list[Difference]:
+        """The first kind of difference that there is now; none when the system is at rest and all is well."""
+        await self.log.catch_up()
+        self.inbox.take(self._new(INBOX))
+        for seen in self._new(FRAMES):
+            self.judged.take(seen.offset, seen.json)
+        for seen in self._new(HISTORY):
+            if seen.headers["ce_type"] == b"headroom.deal.v1":
+                self._versions.setdefault(seen.key or b"", []).append(seen.json["version"])
+        for look in self._looks():
+            if found := list(look()):
+                return found
+        for ask in (self._offsets, self._answers):
+            if found := [difference async for difference in ask()]:
+                return found
+        return []
+
+    def _new(self, topic: Any) -> list[Seen]:
+        """The records of a stream since the last look."""
+        start, self._read[topic.name] = self._read[topic.name], len(self.log.streams[topic])
+        return self.log.streams[topic][start:]
+
+    def _looks(self) -> list[Callable[[], Iterator[Difference]]]:
+        """In the order of the way of a deal: what is wrong early explains what is wrong later."""
+        return [
+            self._intake,
+            self._deals,
+            self._history,
+            self._reports_and_signals,
+            self._dead_letters,
+            self._marks,
+            self._cells,
+            self._positions,
+            self._hours,
+            self._recalibrations,
+            self._episodes,
+            self._deliveries,
+            self._decisions,
+        ]
+
+    # -- ingest
+
+    def _intake(self) -> Iterator[Difference]:
+        for event in sorted(self.load.acknowledged.events - self.inbox.ids):
+            yield Difference("lost", "inbox", f"{event}, which the door acknowledged")
+        if len(self.inbox.poison) < self.load.acknowledged.poison:
+            yield Difference("lost", "inbox", "poison that the door acknowledged")
+
+    def _deals(self) -> Iterator[Difference]:
+        found = {key.decode(): recompute.as_said(deal) for key, deal in self.log.table(DEALS).items()}
+        yield from same("deals", found, self.inbox.deals())
+
+    def _history(self) -> Iterator[Difference]:
+        """Each version of each deal was written once, in order, and the last one is on ``deals.v1``."""
+        for key, deal in self.log.table(DEALS).items():
+            versions = self._versions.get(key, [])
+            for number in sorted(set(range(1, deal["version"] + 1)) - set(versions)):
+                yield Difference("lost", "history", f"{key.decode()}@{number}")
+            if len(versions) > deal["version"] or versions != sorted(versions):
+                yield Difference(
+                    "doubled", "history", f"{key.decode()}: {versions[-5:]}, the deal is {deal['version']}"
+                )
+
+    def _reports_and_signals(self) -> Iterator[Difference]:
+        found = {}
+        for report in self.log.table(REPORTS).values():
+            data = {"withdrawn": False, "kind": "capacity", "amount": None} | report
+            found[report["pool"], report["week"], report["object"]] = (data["amount"], data["withdrawn"])
+        wanted = {place: (data["amount"], data["withdrawn"]) for place, data in self.inbox.reports().items()}
+        yield from same("reports", found, wanted)
+        # Readers of signals and dead letters drop ids they have seen.
+        signals = {seen.headers["ce_id"].decode() for seen in self.log.streams[SIGNALS]}
+        yield from missing_and_extra("signals", signals, self.inbox.signals)
+
+    def _dead_letters(self) -> Iterator[Difference]:
+        found = {seen.headers["ce_id"].decode() for seen in self.log.streams[DEAD_LETTERS]}
+        yield from missing_and_extra("dead letters", found, self.inbox.poison)
+
+    # -- capacity
+
+    def _marks(self) -> Iterator[Difference]:
+        for partition in range(PARTITIONS):
+            raw = self.log.tables[CELLS].get(json.dumps([partition, "mark"], separators=(",", ":")).encode())
+            upto, end = (json.loads(raw)["upto"] if raw else 0), self.log.ends[DEALS, partition]
+            if upto != end:
+                yield Difference("lost", "cells", f"deals {upto} to {end} of partition {partition}")
+
+    def _cells(self) -> Iterator[Difference]:
+        marks, cells = {}, {}
+        for key, value in self.log.table(CELLS).items():
+            partition, what = json.loads(key)
+            if what == "mark":
+                marks[partition] = value
+            else:
+                cells[partition, *what] = value
+        live = {
+            key: cell
+            for key, cell in cells.items()
+            if cell["members"] and cell["generation"] == marks[cell["partition"]]["generation"]
+        }
+        wanted = self._wanted_cells()
+        yield from missing_and_extra("cells", live, wanted)
+        for key in live.keys() & wanted.keys():
+            yield from _sums(key, live[key], wanted[key])
+
+    def _wanted_cells(self) -> dict[tuple[Any, ...], Any]:
+        """The exact sums of the deals as they lie in each partition."""
+        homes = {seen.key: seen.partition for seen in self.log.streams[INBOX]}
+        deals: dict[int, dict[str, bytes | None]] = {partition: {} for partition in range(PARTITIONS)}
+        for key, value in self.log.tables[DEALS].items():
+            deals[homes[key]][key.decode()] = value
+        return {
+            (partition, *cell): sums
+            for partition, some in deals.items()
+            for cell, sums in oracle.cells_of(some).items()
+        }
+
+    def _positions(self) -> Iterator[Difference]:
+        rows = [record["position"] for record in self.log.table(POSITIONS).values()]
+        found = {(row["pool"], row["week"]): row for row in rows}
+        yield from same("positions", found, self.judged.table.rows)
+
+    def _hours(self) -> Iterator[Difference]:
+        """Base, booked and expected hours and capacity of every position, added up line by line."""
+        asked, reported = recompute.hours_asked(self.inbox.deals().values()), self.inbox.reported()
+        in_force = self.planned()
+        for (pool, week), row in self.judged.table.rows.items():
+            booked, expected = asked.get((pool, week), (0.0, 0.0))
+            base = plan.BASE.get(pool, 0.0)
+            capacity = reported.get((pool, week), in_force[pool])
+            wanted = {
+                "base": base, "booked": booked, "expected": expected, "capacity": capacity,
+                "utilisation": (base + booked + expected) / capacity,
+            }  # fmt: skip
+            for name, value in wanted.items():
+                if not isclose(row.get(name, 0.0), value, rel_tol=1e-8, abs_tol=1e-8):
+                    yield Difference("lost", "positions", f"{pool} {week}: {name} is {row.get(name)}, not {value}")
+        shown = {week for _, week in self.judged.table.rows}
+        for place in asked.keys() - self.judged.table.rows.keys():
+            if any(asked[place]) and place[1] in shown:
+                yield Difference("lost", "positions", str(place))
+
+    def planned(self) -> dict[str, float]:
+        """What each pool can do a week by the plan that was published last."""
+        *_, last = self.log.table(PLANS).values()
+        return {pool: said["capacity"]["per_week"] for pool, said in last["plan"]["pools"].items()}
+
+    # -- triggers and notifier
+
+    def _recalibrations(self) -> Iterator[Difference]:
+        made = [seen.json for seen in self.log.streams[RECALIBRATIONS]]
+        found = [recompute.Told(one["event_id"], one["kind"], one["scope"], one["frame"]) for one in made]
+        yield from missing_and_extra("recalibrations", found, self.judged.told)
+
+    def _episodes(self) -> Iterator[Difference]:
+        rows = [row for row in self.log.table(EPISODES).values() if "scope" in row]
+        found = {row["scope"]: (row["number"], row["transition"], row["phase"] == "firing") for row in rows}
+        wanted = {
+            pool: (episode.number, episode.transition, episode.firing)
+            for pool, episode in self.judged.episodes.items()
+            if episode.number
+        }
+        yield from same("episodes", found, wanted)
+
+    def _deliveries(self) -> Iterator[Difference]:
+        told = {told.event_id for told in self.judged.told}
+        yield from missing_and_extra("deliveries", self.receiver.bodies, told)
+        for identity in self.receiver.altered:
+            yield Difference("doubled", "deliveries", f"{identity} came again with another body")
+
+    def _decisions(self) -> Iterator[Difference]:
+        found = {seen.json["id"] for seen in self.log.streams[DECISIONS]}
+        for identity in sorted(self.receiver.acknowledged - found):
+            yield Difference("lost", "decisions", f"{identity}, which the notifier acknowledged")
+
+    # -- what is asked over HTTP or of the broker
+
+    async def _offsets(self) -> Any:
+        """Whether what was read is committed, too."""
+        for group, topic in (("normalise", INBOX), ("notifier", RECALIBRATIONS), ("views", FRAMES)):
+            places = await committed(self.system.settings, group, topic)
+            for partition in range(topic.partitions(PARTITIONS)):
+                upto, end = places.get(partition, 0), self.log.ends[topic, partition]
+                if upto < end:
+                    yield Difference("lost", f"offsets of {group}", f"{upto} of {end} in {topic.name}[{partition}]")
+
+    async def _answers(self) -> Any:
+        """The API's positions, some deals, and what stands to be answered."""
+        async with aiohttp.ClientSession(headers={"X-API-Key": self.system.key}, timeout=TIMEOUT) as session:
+            status, told = await _get(session, f"{self.system.url('views')}/v1/positions?limit=5000")
+            rows = {(row["pool"], row["week"]): _compact(row) for row in told.get("rows", [])}
+            wanted = {key: _compact(row) for key, row in self.judged.table.rows.items()}
+            for difference in same(f"the API's positions ({status})", rows, wanted):
+                yield difference
+            deals = self.inbox.deals()
+            for deal in sorted(deals)[:: max(1, len(deals) // ASKED_ONE_BY_ONE)]:
+                status, told = await _get(session, f"{self.system.url('views')}/v1/deals/{deal}")
+                said = {} if status == 404 and deals[deal]["deleted"] else deals[deal]
+                shown = recompute.as_said(told["deal"]) if status == 200 else {}
+                if _lines(shown) != _lines(said):
+                    yield Difference("lost", "the API's deals", f"{deal} is {shown} ({status}), not {said}")
+            status, told = await _get(session, f"{self.system.url('notifier')}/v1/recalibrations?state=firing")
+            firing = {pool for pool, episode in self.judged.episodes.items() if episode.firing}
+            shown = [one["recalibration"]["scope"] for one in told.get("items", [])]
+            for difference in missing_and_extra(f"the API's recalibrations ({status})", shown, firing):
+                yield difference
+
+
+async def _get(session: aiohttp.ClientSession, url: str) -> tuple[int, dict[str, Any]]:
+    try:
+        async with session.get(url) as answer:
+            return answer.status, await answer.json(content_type=None)
+    except (aiohttp.ClientError, TimeoutError):
+        return 0, {}
+
+
+def _compact(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row without what is nothing: topics leave out what the API spells out."""
+    kept = {}
+    for name, value in row.items():
+        if name == "top":
+            value = [{"probability": 1.0, "product": ""} | one for one in value]
+        if value not in (None, 0, [], ""):
+            kept[name] = value
+    return kept
+
+
+def _lines(deal: Mapping[str, Any]) -> dict[str, Any]:
+    """A deal whose lines hold only what is known of them."""
+    lines = [{name: value for name, value in line.items() if value is not None} for line in deal.get("lines", [])]
+    return dict(deal) | {"lines": lines}
+
+
+def _sums(key: tuple[Any, ...], found: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[Difference]:
+    for part, names in (("own", oracle.OWN), ("stage", oracle.STAGE), ("listed", oracle.LISTED)):
+        for name, value in zip(names, found[part], strict=True):
+            if not isclose(value, float(wanted[part][name]), rel_tol=1e-9, abs_tol=1e-9):
+                kind: Literal["lost", "doubled"] = "doubled" if value > wanted[part][name] else "lost"
+                yield Difference(kind, "cells", f"{key}: {name} is {value}, not {float(wanted[part][name])}")
+    if [member[:3] for member in found["members"]] != [list(member[:3]) for member in wanted["members"]]:
+        yield Difference("lost", "cells", f"{key}: members {found['members']}, not {wanted['members']}")
