@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from headroom import dead_letters, keys, load, migrate, plan, topics
+from headroom import dead_letters, keys, load, migrate, plan, recalibrations, topics, triggers
 from headroom.asyncapi import asyncapi
 from headroom.demo.command import demo
 from headroom.door import Refused
@@ -26,6 +26,8 @@ app.command("asyncapi")(asyncapi)
 app.command("rebuild")(rebuild)
 app.add_typer(plan.app, name="plan")
 app.add_typer(load.app, name="load")
+app.add_typer(triggers.app, name="triggers")
+app.add_typer(recalibrations.app, name="recalibrations")
 app.add_typer(topics.app, name="topics")
 app.add_typer(keys.app, name="keys")
 app.add_typer(dead_letters.app, name="dead-letters")

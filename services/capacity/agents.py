@@ -292,8 +292,11 @@ def _parts(made: frame.Frame) -> Iterator[frame.Frame]:
 
     The first holds everything else; the others add positions to it as a frame of changes does.
     """
-    yield msgspec.structs.replace(made, positions=made.positions[:POSITIONS_PER_FRAME])
-    for begin in range(POSITIONS_PER_FRAME, len(made.positions), POSITIONS_PER_FRAME):
+    count = len(made.positions)
+    yield msgspec.structs.replace(
+        made, positions=made.positions[:POSITIONS_PER_FRAME], more=count > POSITIONS_PER_FRAME
+    )
+    for begin in range(POSITIONS_PER_FRAME, count, POSITIONS_PER_FRAME):
         yield frame.Frame(
             now=made.now,
             week=made.week,
@@ -304,4 +307,5 @@ def _parts(made: frame.Frame) -> Iterator[frame.Frame]:
             report_ages=made.report_ages,
             book_time=made.book_time,
             loading=made.loading,
+            more=begin + POSITIONS_PER_FRAME < count,
         )

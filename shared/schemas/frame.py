@@ -23,9 +23,9 @@ class ListedDeal(msgspec.Struct, frozen=True, omit_defaults=True):
 class SignalState(msgspec.Struct, frozen=True, omit_defaults=True):
     """One kind of signal, of ``pool`` or (None) of everything, as it stands on a day (UTC).
 
-    ``per_week`` sums the last 7 days, that one included, ``mean`` averages their observations; ``before`` is the weekly
-    mean of the 28 days before those, and ``mean_before`` the average of theirs. None: there were none. ``newest`` is
-    the time of the newest observation.
+    ``per_week`` is the rate of the last 7 days, that one included, ``mean`` the average of their observations;
+    ``before`` and ``mean_before`` are those of the 28 days before. None: there were none. ``newest`` is the time of the
+    newest observation.
     """
 
     kind: str
@@ -74,6 +74,7 @@ class Frame(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``gone`` are positions (pool, week) that no longer exist, which a complete frame need not name. ``signals``,
     ``bookings`` and ``milestones`` replace the former ones whenever they are not None. While ``loading`` deals come in
     so fast that only the end of it is worth asking anybody about; a frame that is not loading follows within seconds.
+    With ``more`` the rest of the same projection follows in the next frame: only the last of them is to be judged.
     """
 
     now: datetime
@@ -91,6 +92,7 @@ class Frame(msgspec.Struct, kw_only=True, omit_defaults=True):
     bookings: list[BookingState] | None = None
     milestones: list[MilestoneState] | None = None
     loading: bool = False
+    more: bool = False
 
 
 encode = msgspec.json.Encoder().encode

@@ -125,8 +125,8 @@ REPORT = (
 )  # fmt: skip
 
 SIGNAL = (
-    _signed("per_week", "the kind's unit a week", "sum over the last 7 days"),
-    _signed("before", "the kind's unit a week", "weekly mean of the 28 days before those; unknown without any"),
+    _signed("per_week", "the kind's unit a week", "rate of the last 7 days, or of those that something covers"),
+    _signed("before", "the kind's unit a week", "the same for the 28 days before those; unknown with less than 7"),
     _signed("change", "share", "per_week / before - 1"),
     _signed("mean", "the kind's unit", "mean of the observations of the last 7 days; unknown without any"),
     _signed("mean_before", "the kind's unit", "mean of the observations of the 28 days before those"),

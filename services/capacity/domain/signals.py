@@ -1,8 +1,9 @@
 """Signals as readers of frames see them: by kind and pool, what came in the last week and what in the weeks before.
 
 Only whole days (UTC) are kept, as many as the windows need, so memory goes with kinds and pools, not with signals. A
-signal that covers several days is spread over them evenly. One already seen, or from before the windows, changes
-nothing.
+signal that covers several days is spread over them evenly; of kinds that come so, only days that something covers say
+anything, so a figure that comes once a week does not seem to fade until the next one. A signal already seen, or from
+before the windows, changes nothing.
 """
 
 from collections import defaultdict
@@ -31,12 +32,14 @@ class _Day:
     spread: float = 0.0
     values: float = 0.0
     count: int = 0
+    covered: bool = False
 
 
 @dataclass(slots=True)
 class _Kind:
     newest: datetime
     first: date
+    covers: bool = False
     days: dict[date, _Day] = field(default_factory=lambda: defaultdict(_Day))
 
 
@@ -75,8 +78,11 @@ class Signals:
         if kind is None:
             kind = self._kinds[key] = _Kind(time, first)
         kind.newest, kind.first = max(kind.newest, time), min(kind.first, first)
+        kind.covers |= signal.period_days >= 1
         for number in range(covered):
-            kind.days[day - number * _DAY].spread += signal.value / covered
+            of = kind.days[day - number * _DAY]
+            of.spread += signal.value / covered
+            of.covered |= signal.period_days >= 1
         kind.days[day].values += signal.value
         kind.days[day].count += 1
 
@@ -98,8 +104,8 @@ def _state(key: Key, kind: _Kind, day: date) -> SignalState:
         kind=key[0],
         pool=key[1],
         newest=kind.newest,
-        per_week=sum(one.spread for one in recent),
-        before=sum(one.spread for one in before) / (known / 7) if known >= _LEAST_BEFORE else None,
+        per_week=_weekly(kind, recent, RECENT) or 0.0,
+        before=_weekly(kind, before, known) if known >= _LEAST_BEFORE else None,
         mean=_mean(recent),
         mean_before=_mean(before) if known >= _LEAST_BEFORE else None,
     )
@@ -107,6 +113,12 @@ def _state(key: Key, kind: _Kind, day: date) -> SignalState:
 
 def _days(first: date, count: int) -> Iterable[date]:
     return (first + number * _DAY for number in range(count))
+
+
+def _weekly(kind: _Kind, days: list[_Day], known: int) -> float | None:
+    """The rate of a week over ``known`` days, or over those that something covers."""
+    over = sum(one.covered for one in days) if kind.covers else known
+    return sum(one.spread for one in days) / over * 7 if over else None
 
 
 def _mean(days: list[_Day]) -> float | None:

@@ -2,7 +2,7 @@
 
 A frame moves the scopes it touches and the episodes whose time has come; the others would stand still, so they are not
 looked at. On a complete frame, on a new day or under a new plan every scope is looked at. Frames of a bulk load are
-folded in and not judged; the first one after it is, as a whole.
+folded in and not judged; the first one after it is, as a whole. So is the last part of a projection in several.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -55,7 +55,7 @@ class Evaluation:
     def pass_over(self, frame: Frame) -> None:
         """Fold in a frame that was evaluated before."""
         self._fold(frame)
-        if not frame.loading:
+        if not _not_to_be_judged(frame):
             self._judged_under = self.table.plan
         self._look_at_all = True
 
@@ -69,7 +69,7 @@ class Evaluation:
         book = self._book_of(frame.plan)
         if book is None or not self.table.whole:
             return []
-        if frame.loading:
+        if _not_to_be_judged(frame):
             self._look_at_all = True
             return []
         before, self._judged_under = self._judged_under, frame.plan
@@ -150,3 +150,7 @@ class Evaluation:
     def active(self) -> Sequence[Episode]:
         """Episodes that are pending, firing or mitigated."""
         return [episode for episode in self.episodes.values() if episode.phase != "clear"]
+
+
+def _not_to_be_judged(frame: Frame) -> bool:
+    return frame.loading or frame.more

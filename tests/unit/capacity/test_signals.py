@@ -35,9 +35,12 @@ def test_a_week_and_the_four_before_it() -> None:
 
 
 def test_a_report_over_days_is_spread_over_them() -> None:
-    found = state(opened(3, 70.0, period_days=7.0))
+    found = state(
+        opened(3, 70.0, period_days=7.0), opened(10, 140.0, period_days=7.0), opened(17, 140.0, period_days=7.0)
+    )
     assert found is not None
-    assert found.per_week == pytest.approx(40.0)
+    assert found.per_week == pytest.approx(70.0), "the three days that nothing covers yet say nothing"
+    assert found.before == pytest.approx((3 * 10 + 14 * 20) / 17 * 7)
     assert found.mean == 70.0
 
 
