@@ -1,6 +1,7 @@
 """``headroom triggers``: show what a plan's triggers watch, and test them."""
 
 import json
+from collections.abc import Iterator
 from difflib import ndiff
 from pathlib import Path
 from typing import Annotated
@@ -49,27 +50,40 @@ def list_triggers(
 
 
 @app.command("fields")
-def fields(as_json: Json = False) -> None:
+def fields(
+    as_json: Json = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables of the guide.")] = False,
+) -> None:
     """List everything that triggers may watch, and the fields their conditions may speak of."""
     if as_json:
         shown = {
             watch: {
                 "scope": watched.scope,
                 "where": watched.where,
-                "fields": [
-                    {"name": f.name, "type": f.type, "unit": f.unit, "meaning": f.meaning} for f in watched.fields
-                ],
+                "fields": [{key: getattr(field, key) for key in _SAID} for field in watched.fields],
             }
             for watch, watched in WATCHED.items()
         }
         print(json.dumps(shown))
-        return
-    console = Console()
+    elif as_markdown:
+        print("\n".join(_in_markdown()))
+    else:
+        console = Console()
+        for watch, watched in WATCHED.items():
+            table = Table("field", "unit", "meaning", title=f"watch: {watch}", title_justify="left")
+            for one in watched.fields:
+                table.add_row(*map(escape, (one.name, one.unit, one.meaning)))
+            console.print(table)
+
+
+def _in_markdown() -> Iterator[str]:
+    """The reference of fields as the guide has it."""
     for watch, watched in WATCHED.items():
-        table = Table("field", "unit", "meaning", title=f"watch: {watch}", title_justify="left")
-        for one in watched.fields:
-            table.add_row(*map(escape, (one.name, one.unit, one.meaning)))
-        console.print(table)
+        narrowed = ", ".join(f"`{key}`" + (" (needed)" if key in watched.needed else "") for key in watched.where)
+        yield f"### `watch: {watch}`\n\nOne episode for each {watched.scope}. `where`: {narrowed}.\n"
+        yield "| field | unit | meaning |\n|---|---|---|"
+        yield from (f"| `{field.name}` | {field.unit} | {field.meaning} |" for field in watched.fields)
+        yield ""
 
 
 @app.command("test")

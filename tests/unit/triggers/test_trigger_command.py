@@ -148,3 +148,10 @@ def test_fields_lists_everything_that_can_be_watched() -> None:
         watch: [field.name for field in watched.fields] for watch, watched in WATCHED.items()
     }
     assert "report_age" in run("fields").stdout
+
+
+def test_the_guide_has_the_table_of_fields() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "guide" / "triggers.md").read_text(encoding="utf-8")
+    _, _, generated = guide.partition("<!-- generated: headroom triggers fields --markdown -->\n")
+    assert generated, "the place of the tables is marked"
+    assert generated == run("fields", "--markdown").stdout, "headroom triggers fields --markdown writes it"
