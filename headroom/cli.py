@@ -7,6 +7,7 @@ import typer
 from headroom import dead_letters, keys, load, migrate, plan, recalibrations, topics, triggers
 from headroom.asyncapi import asyncapi
 from headroom.demo.command import demo
+from headroom.doctor import doctor
 from headroom.door import Refused
 from headroom.rebuild import rebuild
 from headroom.up import up
@@ -23,6 +24,7 @@ app.command("up")(up)
 app.command("demo")(demo)
 app.command("migrate")(migrate.migrate)
 app.command("asyncapi")(asyncapi)
+app.command("doctor")(doctor)
 app.command("rebuild")(rebuild)
 app.add_typer(plan.app, name="plan")
 app.add_typer(load.app, name="load")

@@ -74,6 +74,29 @@ class Partition:
                 yield records
         self.position = max(self.position, at)
 
+    async def back(self, width: int = 2000) -> AsyncIterator[Sequence[Record]]:
+        """Everything from the present end to the beginning in pieces, the newest first; each is 8 times as wide."""
+        begin, upto = await self.begin(), await self.end()
+        while upto > begin:
+            self.position = max(begin, upto - width)
+            start = self.position
+            yield [record async for records in self.new(upto) for record in records]
+            upto, width = start, width * 8
+
+
+async def ends(kafka: KafkaSettings, topic: Topic, partitions: int) -> list[int]:
+    """Where each partition of a topic ends."""
+    tps = [TopicPartition(kafka.topic_prefix + topic.name, number) for number in range(partitions)]
+    consumer = aiokafka.AIOKafkaConsumer(
+        **connection_options(kafka), enable_auto_commit=False, isolation_level="read_committed"
+    )
+    await consumer.start()
+    try:
+        found = await consumer.end_offsets(tps)
+    finally:
+        await consumer.stop()
+    return [int(found[tp]) for tp in tps]
+
 
 @asynccontextmanager
 async def admin(kafka: KafkaSettings, timeout: float = 20.0) -> AsyncIterator[AIOKafkaAdminClient]:

@@ -15,14 +15,11 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from headroom.log import Partition
+from headroom.log import Partition, ends
 from shared.db import create_engine
 from shared.settings import Settings
 from shared.streams.topology import partition_counts
 from shared.topics import DEALS, FRAMES
-
-FIRST_LOOK = 2000
-"""Offsets from the end in which a complete frame is looked for first; then eight times as many."""
 
 _TABLES = ("positions", "work_states", "listed_deals", "projection", "deals")
 
@@ -61,12 +58,13 @@ async def empty_models(settings: Settings, tell: Tell) -> Emptied:
     """Empty the read models and set their places back; views builds them anew as soon as it runs. May be repeated."""
     tell("Looking for the last complete frame")
     partitions = (await partition_counts(settings.kafka, (FRAMES, DEALS)))[DEALS]
-    frame, goals = await _last_complete(settings), {}
     async with Partition(settings.kafka, FRAMES, 0) as log:
-        goals[FRAMES.name, 0], begin = await log.end(), await log.begin()
-    for number in range(partitions):
-        async with Partition(settings.kafka, DEALS, number) as log:
-            goals[DEALS.name, number] = await log.end()
+        frame, begin = await _last_complete(log), await log.begin()
+    goals = {
+        (topic.name, number): end
+        for topic, count in ((FRAMES, 1), (DEALS, partitions))
+        for number, end in enumerate(await ends(settings.kafka, topic, count))
+    }
     places = {(DEALS.name, number): 0 for number in range(partitions)}
     places[FRAMES.name, 0] = begin if frame is None else frame
     tell("Emptying the tables")
@@ -74,18 +72,12 @@ async def empty_models(settings: Settings, tell: Tell) -> Emptied:
     return Emptied(places[FRAMES.name, 0], frame is not None, rows, goals)
 
 
-async def _last_complete(settings: Settings) -> int | None:
+async def _last_complete(log: Partition) -> int | None:
     """The offset of the last complete frame that is kept, or None."""
-    async with Partition(settings.kafka, FRAMES, 0) as log:
-        begin, end = await log.begin(), await log.end()
-        upto, width = end, FIRST_LOOK
-        while upto > begin:
-            log.position, found = max(begin, upto - width), None
-            async for records in log.new(upto):
-                found = max((r.offset for r in records if r.value and _decode(r.value).complete), default=found)
-            if found is not None:
-                return found
-            upto, width = max(begin, upto - width), width * 8
+    async for records in log.back():
+        complete = [record.offset for record in records if record.value and _decode(record.value).complete]
+        if complete:
+            return complete[-1]
     return None
 
 

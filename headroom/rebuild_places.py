@@ -15,7 +15,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError
 from msgspec.structs import replace
 
-from headroom.log import Partition, admin
+from headroom.log import Partition, admin, ends
 from shared.errors import NotReady
 from shared.kafka import connection_options
 from shared.schemas import episode
@@ -54,15 +54,6 @@ async def committed(kafka: KafkaSettings, group: str) -> dict[tuple[str, int], i
     async with admin(kafka) as client:
         found = await client.list_consumer_group_offsets(kafka.topic_prefix + group)
     return {(tp.topic, tp.partition): place.offset for tp, place in found.items() if place.offset >= 0}
-
-
-async def ends(kafka: KafkaSettings, topic: Topic, partitions: int) -> list[int]:
-    """Where each partition of a topic ends."""
-    found = []
-    for number in range(partitions):
-        async with Partition(kafka, topic, number) as log:
-            found.append(await log.end())
-    return found
 
 
 async def set_back_groups(kafka: KafkaSettings, *groups: str) -> list[SetBack]:

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import headroom
 from headroom import topics
-from headroom.local import servers
+from headroom.local import addresses, servers
 from headroom.local.folders import temporary_folder
 from headroom.local.kafka import EmbeddedKafka
 from headroom.local.keeper import Keepable, Keeper
@@ -277,6 +277,7 @@ class LocalSystem:
             )
             for name, port in zip(self._names, ports, strict=True)
         ]
+        addresses.write(self.data, self.environment, {program.name: program.url for program in programs})
         supervisor = Supervisor(programs, logs=self.data / "logs", environment=self.environment, cwd=ROOT)
         self._stack.callback(supervisor.stop)
         self._supervisor = supervisor
