@@ -16,40 +16,42 @@ from shared.clock import Clock, HeldClock, VirtualClock, WallClock
 class KafkaSettings(BaseModel):
     """How to reach Kafka and how to behave in its groups."""
 
-    bootstrap: str = "127.0.0.1:9092"
+    bootstrap: str = Field("127.0.0.1:9092", description="brokers to begin with: host:port, more after commas")
     topic_prefix: str = Field(
         "", description="put before every topic, group and transactional id: several systems on one broker"
     )
     partitions: int = Field(8, ge=1, description="partitions of the sharded topics; fixed for a topic's life")
-    replication_factor: int = Field(1, ge=1)
+    replication_factor: int = Field(1, ge=1, description="of topics that are created")
     session_timeout: float = Field(
         8.0, gt=0, description="seconds without a heartbeat after which a worker counts as dead"
     )
     instance_id: str | None = Field(
         None, description="static membership: a restart within the session timeout moves nothing"
     )
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    ssl_cafile: Path | None = None
-    ssl_certfile: Path | None = None
-    ssl_keyfile: Path | None = None
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
-    sasl_username: str | None = None
-    sasl_password: SecretStr | None = None
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how to reach the brokers"
+    )
+    ssl_cafile: Path | None = Field(None, description="certificates that sign the brokers' own; none: the system's")
+    ssl_certfile: Path | None = Field(None, description="our certificate, where brokers ask for one")
+    ssl_keyfile: Path | None = Field(None, description="its key")
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field("PLAIN", description="how to log in")
+    sasl_username: str | None = Field(None, description="who logs in")
+    sasl_password: SecretStr | None = Field(None, description="never shown")
 
 
 class HttpSettings(BaseModel):
     """Where a process serves its API, ``/healthz``, ``/readyz`` and ``/metrics``."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(8080, ge=0, le=65535)
+    host: str = Field("127.0.0.1", description="address to listen on; the image sets 0.0.0.0")
+    port: int = Field(8080, ge=0, le=65535, description="port to listen on")
 
 
 class ClockSettings(BaseModel):
     """Wall time, or with ``as_of`` a virtual time that runs ``speed`` times as fast from wall time ``started`` on."""
 
-    as_of: datetime | None = None
-    speed: float = Field(1.0, ge=0)
-    started: datetime | None = None
+    as_of: datetime | None = Field(None, description="a virtual clock that began at this moment; none: wall time")
+    speed: float = Field(1.0, ge=0, description="how many times as fast as wall time it runs")
+    started: datetime | None = Field(None, description="wall time at which it began; give all processes the same")
     pace: list[tuple[datetime, float]] = Field([], description="other speeds from given moments of that time on")
     start_file: Path | None = Field(None, description="instead of started: the clock stands until this file names it")
 
@@ -90,8 +92,8 @@ class Settings(BaseSettings):
     clock: ClockSettings = ClockSettings()
     tracing: TracingSettings = TracingSettings()
     database_url: str = Field("", description="SQLAlchemy URL with asyncpg, e.g. postgresql+asyncpg://user@host/db")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is not below it is logged")
+    log_format: Literal["json", "console"] = Field("json", description="console is coloured text for a person")
     bootstrap_key_hash: str = Field(
         "", description="SHA-256 (hex) of the first API key, which has every scope; empty: none"
     )

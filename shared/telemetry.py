@@ -30,7 +30,7 @@ def start(settings: Settings, process: str) -> None:
     """Begin to log, to count and to trace as ``process``, and say so: version and settings, secrets left out."""
     configure_logging(settings, process)
     # When a series began tells nobody anything here and would double what is scraped.
-    disable_created_metrics()
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     publish_build_info(process)
     configure_tracing(settings.tracing, process)
     log.info("starting", version=version("headroom"), python=platform.python_version(), settings=shown(settings))
@@ -84,7 +84,7 @@ def configure_logging(settings: Settings, process: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
-    for noisy in ("aiokafka", "faust", "mode", "uvicorn.access"):
+    for noisy in ("aiokafka", "faust", "mode", "uvicorn.access", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *stamped, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

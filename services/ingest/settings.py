@@ -77,9 +77,9 @@ class Door(BaseModel):
     body_timeout: float = Field(15.0, gt=0, description="seconds a sender has to send its body")
     append_timeout: float = Field(4.0, gt=0, description="seconds until the answer is 503; senders wait five or more")
     waiting_limit: int = Field(64 * 1024 * 1024, ge=1024 * 1024, description="bytes on their way to Kafka at once")
-    hubspot: dict[ConnectionName, HubspotConnection] = {}
+    hubspot: dict[ConnectionName, HubspotConnection] = Field({}, description="connections by name, see crm.md")
     rates: dict[str, float] = Field({}, description="of currencies to the plan's, where a source brings none")
-    rates_date: date | None = None
+    rates_date: date | None = Field(None, description="the day of these rates")
 
     def rates_to(self, currency: str | None) -> Rates:
         """The table beside the plan's currency, None while there is no plan."""
