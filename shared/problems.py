@@ -57,12 +57,17 @@ def problem_of(error: HeadroomError) -> Problem:
         ]
         return Problem(422, "the plan cannot be used", str(error), problems=problems)
     if isinstance(error, BadInput):
-        return Problem(400, error.what, " ".join(part for part in (error.why, error.do) if part), where=error.where)
+        return Problem(400, error.what, _detail(error), where=error.where)
     if isinstance(error, NotReady):
         return Problem(
-            503, error.what, " ".join(part for part in (error.why, error.do) if part), headers={"Retry-After": "1"}
+            503, error.what, _detail(error), headers={"Retry-After": "1"}
         )
     return Problem(500, "something went wrong here", "The log names it under this instance.")
+
+
+def _detail(error: HeadroomError) -> str:
+    """Why, and what to do next, as sentences."""
+    return ". ".join(part.rstrip(".") for part in (error.why, error.do) if part)
 
 
 def install(app: FastAPI) -> None:
