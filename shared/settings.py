@@ -92,7 +92,9 @@ class Settings(BaseSettings):
     clock: ClockSettings = ClockSettings()
     tracing: TracingSettings = TracingSettings()
     database_url: str = Field("", description="SQLAlchemy URL with asyncpg, e.g. postgresql+asyncpg://user@host/db")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is not below it is logged")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="what is not below it is logged"
+    )
     log_format: Literal["json", "console"] = Field("json", description="console is coloured text for a person")
     bootstrap_key_hash: str = Field(
         "", description="SHA-256 (hex) of the first API key, which has every scope; empty: none"

@@ -1,0 +1,100 @@
+"""What travels beside the figures: from deals to the mark, from marks to the frame, once."""
+
+from datetime import timedelta
+
+from services.capacity.agents import FoldShard, ProjectShard
+from services.capacity.metrics import POSITIONS_OVERLOADED
+from shared.schemas.deal import Line
+from shared.schemas.envelope import headers
+from shared.schemas.trace import NOWHERE, Passage, passage_in
+from shared.topics import CELLS, DEALS
+from tests.unit.capacity.books import NOW
+from tests.unit.capacity.deals import deal
+from tests.unit.capacity.records import Log
+from tests.unit.capacity.test_project_shard import plans
+
+FIRST, SECOND, THIRD = (f"00-{digit * 32}-{digit * 16}-01".encode() for digit in "123")
+
+
+def write(log: Log, number: int, trace: bytes | None, arrived: int) -> None:
+    log.write(f"crm/{number}", deal(number, Line("basic", quantity=1.0), stage="won", time=arrived))
+    log.records[-1].headers = headers("t", str(number), "crm", None, trace, arrived)
+
+
+def flushed(shard: FoldShard | ProjectShard, log: Log | None = None) -> Passage:
+    """What the last record of a flush carries: the mark's or the frame's."""
+    outgoing = shard.flush(NOW + timedelta(seconds=1))
+    for out in outgoing if log is not None else ():
+        log.write(out.key, out.value)
+        log.records[-1].headers = out.headers
+    return passage_in(outgoing[-1].headers)
+
+
+def restored_fold(deals: Log) -> FoldShard:
+    shard = FoldShard(0)
+    shard.apply(deals.batch(restoring=True))
+    shard.restored({DEALS: deals.end})
+    return shard
+
+
+def restored_project(cells: Log) -> ProjectShard:
+    made = plans(1)
+    shard = ProjectShard(lambda: made.in_force)
+    shard.apply(cells.batch(restoring=True))
+    shard.restored({CELLS: cells.end})
+    return shard
+
+
+def test_a_mark_carries_the_newest_trace_and_the_oldest_arrival_of_its_flush() -> None:
+    deals = Log(DEALS)
+    write(deals, 1, FIRST, 10)
+    shard = restored_fold(deals)
+    assert flushed(shard) == NOWHERE, "what is restored arrived long ago"
+    write(deals, 2, SECOND, 20)
+    write(deals, 3, THIRD, 30)
+    shard.apply(deals.batch(1, 2))
+    shard.apply(deals.batch(2))
+    assert flushed(shard) == Passage(THIRD, 20)
+    write(deals, 4, None, 40)
+    shard.apply(deals.batch(3))
+    assert flushed(shard) == Passage(None, 40)
+
+
+def test_a_frame_carries_what_its_marks_do_and_only_once() -> None:
+    deals, cells = Log(DEALS), Log(CELLS)
+    write(deals, 1, FIRST, 10)
+    fold = restored_fold(deals)
+    flushed(fold, cells)
+    project = restored_project(cells)
+    assert flushed(project) == NOWHERE
+    for number, trace in ((2, SECOND), (3, THIRD)):
+        seen, before = cells.end, deals.end
+        write(deals, number, trace, number * 10)
+        fold.apply(deals.batch(before))
+        flushed(fold, cells)
+        project.apply(cells.batch(seen))
+    assert flushed(project) == Passage(THIRD, 20)
+    assert project.flush(NOW + timedelta(seconds=2)) == []
+    (beat,) = project.flush(NOW + timedelta(hours=2))[-1:]
+    assert passage_in(beat.headers) == NOWHERE
+
+
+def test_overloaded_weeks_are_counted_by_pool() -> None:
+    def counted() -> dict[str, float]:
+        return {s.labels["pool"]: s.value for family in POSITIONS_OVERLOADED.collect() for s in family.samples}
+
+    deals, cells = Log(DEALS), Log(CELLS)
+    write(deals, 1, None, 10)
+    fold = restored_fold(deals)
+    flushed(fold, cells)
+    project = restored_project(cells)
+    project.flush(NOW)
+    (pool,) = counted()
+    before = counted()[pool]
+    seen, start = cells.end, deals.end
+    deals.write("crm/2", deal(2, Line("basic", quantity=1000.0), stage="won", time=20))
+    fold.apply(deals.batch(start))
+    flushed(fold, cells)
+    project.apply(cells.batch(seen))
+    project.flush(NOW + timedelta(seconds=1))
+    assert counted()[pool] > before
