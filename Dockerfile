@@ -3,14 +3,16 @@ FROM python:3.12-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
 RUN python -m venv /opt/headroom
 WORKDIR /src
-COPY requirements.lock ./
-RUN /opt/headroom/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements.lock
+COPY requirements.runtime.lock ./
+RUN /opt/headroom/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements.runtime.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY headroom headroom
 COPY shared shared
 COPY services services
 COPY deploy/migrations deploy/migrations
-RUN /opt/headroom/bin/pip install --no-cache-dir --no-deps --no-build-isolation --editable .
+# What only installs is not needed to run.
+RUN /opt/headroom/bin/pip install --no-cache-dir --no-deps --no-build-isolation --editable . \
+ && /opt/headroom/bin/pip uninstall --yes setuptools pip
 
 FROM python:3.12-slim
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin headroom

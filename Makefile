@@ -68,9 +68,12 @@ bench: $(STAMP) ## Run a benchmark beside its peers (B=fold ARGS=--json)
 faults: $(STAMP) ## Kill and stall the services under load, N times (N=200)
 	@HEADROOM_FAULT_RUNS=$(N) $(PY) -m pytest tests/faults -m faults --timeout 0 $(ARGS)
 
-lock: $(STAMP) ## Resolve requirements.lock anew (needs uv)
-	uv pip compile pyproject.toml --extra dev --extra local --extra otlp --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-emit-find-links --no-header --upgrade --output-file requirements.lock
+COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --no-header
+
+lock: $(STAMP) ## Resolve requirements.lock anew, and of it what the image runs (needs uv)
+	$(COMPILE) --extra dev --extra local --extra otlp --upgrade --output-file requirements.lock
+	$(COMPILE) --extra otlp --extra image --constraint requirements.lock --upgrade --output-file requirements.runtime.lock
 
 clean: ## Remove the virtual environment and the caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
