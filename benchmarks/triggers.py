@@ -121,6 +121,7 @@ def measure(pools: int) -> Figure:
     everything = [position for pool in range(pools) for position in weeks_of(pool, demand[pool])]
     whole = encoded(0, everything, complete=True)
     full, full_cpu, fired = [], [], 0
+    evaluation = Evaluation(lambda _: book)
     for _ in range(ROUNDS):
         evaluation = Evaluation(lambda _: book)
         gc.collect()

@@ -102,7 +102,7 @@ class Evaluation:
         if not touched.everything:
             ripe = sorted(key for key, at in self._due.items() if at <= self.table.now)
             keys.update(dict.fromkeys(key for key in ripe if book.has(key)))
-        return list(keys)
+        return sorted(keys, key=book.place)
 
     def _told(self, moves: Sequence[tuple[Rule, Step]], offset: int) -> list[Change]:
         """The moves as changes; the severest first where an alert budget has to be shared out."""

@@ -74,11 +74,15 @@ class RuleBook:
 
     def has(self, key: Key) -> bool:
         """Whether this plan still watches that scope with that trigger."""
-        return key in self._known
+        return key in self._places
+
+    def place(self, key: Key) -> int:
+        """Where the plan has it: what moves in one frame moves in this order, whatever was looked at first."""
+        return self._places[key]
 
     @cached_property
-    def _known(self) -> frozenset[Key]:
-        return frozenset(self.keys())
+    def _places(self) -> dict[Key, int]:
+        return {key: place for place, key in enumerate(self.keys())}
 
     @cached_property
     def pools_with_burn(self) -> frozenset[str]:

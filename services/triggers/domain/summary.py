@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from services.triggers.domain.episodes import Step
 from services.triggers.domain.findings import Findings
-from shared.schemas.plan_fields import WATCHED
+from shared.schemas.plan_fields import NEVER, WATCHED
 from shared.schemas.plan_triggers import Trigger
 from shared.schemas.position import TopDeal
 
@@ -44,7 +44,9 @@ def _facts(trigger: Trigger, scope: str, found: Findings) -> Iterator[str]:
 def _said(watch: str, values: Mapping[str, float | str]) -> Iterator[str]:
     for name, value in values.items():
         field = WATCHED[watch].field(name)
-        if isinstance(value, float) and field is not None:
+        if name == "report_age" and value == NEVER:
+            yield "it never reported"
+        elif isinstance(value, float) and field is not None:
             yield f"{name.replace('_', ' ')} is {_number(value, field.unit)}"
 
 

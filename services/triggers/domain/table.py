@@ -59,7 +59,8 @@ class Table:
         moved_on = frame.plan != self.plan or frame.week != self.week or frame.now.date() != self.day
         if frame.complete:
             self.whole = True
-            self.positions, self.work = {}, {}
+            self.positions, self.work, self.milestones = {}, {}, {}
+            self.listed = self.signals = self.bookings = None
         self.now, self.week, self.plan = frame.now, frame.week, frame.plan
         for pool, week in frame.gone:
             self.positions.get(pool, {}).pop(week, None)
