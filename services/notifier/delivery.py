@@ -86,7 +86,7 @@ class Worker:
         while True:
             await asyncio.sleep(self._lease / 3)
             if self._under_way:
-                await patiently("renewing leases", self._queue.renew)
+                await patiently("renewing leases", lambda: self._queue.renew(list(self._under_way)))
 
     async def _deliver(self, leased: Leased) -> None:
         """One attempt."""

@@ -154,13 +154,16 @@ class Queue:
             for row in rows
         ]
 
-    async def renew(self) -> None:
-        """This worker lives: all its leases begin anew."""
+    async def renew(self, mine: Sequence[int]) -> None:
+        """This worker lives: the leases of ``mine``, which are under way, begin anew.
+
+        Others in its name run out. They are there when the connection broke between a lease and its answer: nobody
+        attempts them, and they must come free although the worker lives.
+        """
+        held = (deliveries.c.leased_by == self._worker) & deliveries.c.id.in_(mine)
         until = sa.func.clock_timestamp() + self._lease
         async with self._engine.begin() as connection:
-            await connection.execute(
-                sa.update(deliveries).where(deliveries.c.leased_by == self._worker).values(leased_until=until)
-            )
+            await connection.execute(sa.update(deliveries).where(held).values(leased_until=until))
 
     async def release(self) -> None:
         """This worker ends: what it holds is free at once."""

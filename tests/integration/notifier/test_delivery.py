@@ -265,3 +265,26 @@ async def test_a_long_attempt_keeps_its_lease(engine: AsyncEngine, receiver: Rec
         await eventually(settled_without_rival, every=0.02)
     delivery, [line] = await only(engine)
     assert (delivery.state, line.outcome) == ("pending", "again")
+
+
+async def test_a_lease_whose_answer_was_lost_runs_out_although_the_worker_lives(
+    engine: AsyncEngine, receiver: Receiver
+) -> None:
+    """The connection broke between the lease and its answer: nobody attempts it, and it must not be held for ever."""
+    await subscribe(engine, receiver.url())
+    await plan(engine, 2)
+    queue = Queue(engine, uuid.uuid4(), timedelta(seconds=1))
+
+    async def take(room: int, mine: list[int]) -> list[int]:
+        return [one.id for one in await queue.take(room=room, per_endpoint=2, under_way={}, mine=mine)]
+
+    [known] = await take(1, [])
+    [lost] = await take(1, [known])
+
+    async def free_again() -> bool:
+        await queue.renew([known])
+        return await take(2, [known]) == [lost]
+
+    await eventually(free_again, within=5.0)
+    other = Queue(engine, uuid.uuid4(), timedelta(seconds=1))
+    assert await other.take(room=2, per_endpoint=2, under_way={}, mine=[]) == []
