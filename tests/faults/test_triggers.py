@@ -10,15 +10,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from headroom import topics
 from headroom.local.ports import free_ports
+from services.triggers.agents import Plans
 from shared.schemas import episode, frame, recalibration
 from shared.schemas.frame import Frame
 from shared.settings import KafkaSettings
 from shared.topics import EPISODES, FRAMES, PLANS, RECALIBRATIONS
 from tests.integration.streams import toy
-from tests.unit.triggers.scenes import Log, published, undisturbed
+from tests.unit.triggers.scenes import (
+    MONDAY,
+    POOLS,
+    Log,
+    at,
+    plan_json,
+    position,
+    published,
+    trigger,
+    undisturbed,
+)
 from tests.unit.triggers.test_trigger_shard import FIRST, KNOWN, SECOND, story
 from tests.waiting import eventually
 
@@ -139,3 +151,66 @@ async def test_a_stalled_owner_is_replaced_and_cannot_write_again(
     await publish(kafka_settings, story(12, 50), asyncio.Event())
     longer = undisturbed([*frames, *story(12, 50)], KNOWN)
     await eventually(lambda: settled(kafka_settings, longer), within=90, every=0.5)
+
+
+async def recomputed(kafka: KafkaSettings) -> Log:
+    """What one undisturbed run makes of the plans and frames that lie in the log."""
+    known = Plans()
+    for record in await toy.read_all(kafka, PLANS):
+        known.add(record)
+    return undisturbed([frame.decode(record.value) for record in await toy.read_all(kafka, FRAMES)], known)
+
+
+async def is_as_recomputed(kafka: KafkaSettings) -> bool:
+    return await settled(kafka, await recomputed(kafka))
+
+
+HOLD = trigger(trigger="patient", for_="6h")
+SENT_BACK = trigger(trigger="wavering", where={"pool": "engineering"}, clear=None, when="overload > 0.5", keep="30m")
+CALM = [position(i, 0.05, pool=pool) for i in range(6) for pool in POOLS]
+BREACHED = [position(1, 0.9), position(2, 0.9, pool="engineering")]
+
+REGRESSIONS = [
+    # What others lose: the time that a breach was held, at a restart …
+    ("the beginning of `for`", [at(0, *CALM, complete=True), at(1, *BREACHED)]),
+    # … and at a new plan with the same trigger.
+    ("a new plan while pending", [at(4, plan="p@4"), at(5, plan="p@4")]),
+    ("`for` is over", [at(7, plan="p@4"), at(7.5, plan="p@4")]),
+    # What others do then: send a firing episode back to pending, because it was firing in memory only.
+    ("firing stays firing", [at(8, *BREACHED, plan="p@4"), at(9, plan="p@4")]),
+    # Data that goes missing resolves nothing.
+    ("silence", [at(10, complete=True, plan="p@4"), at(40, plan="p@4")]),
+    ("it comes back", [at(41, *CALM, *BREACHED, complete=True, plan="p@4")]),
+    # An input that wavers calls nobody twice.
+    (
+        "oscillation",
+        [at(42 + i / 60, position(2, 0.9 if i % 2 else 0.05, pool="engineering"), plan="p@4") for i in range(240)],
+    ),
+    # What is over is told, whatever happens at that moment.
+    ("the end", [at(50, *CALM, plan="p@4"), at(51, plan="p@4")]),
+]
+
+
+async def test_the_regressions_others_met(kafka_settings: KafkaSettings, processes: Processes) -> None:
+    """A kill in the middle of each: between its frames, and without waiting for what the first half came to."""
+    plan = plan_json(HOLD, SENT_BACK)
+    values = [published(plan, 3), published({**plan, "horizon_weeks": 30}, 4)]
+    await toy.produce(kafka_settings, PLANS, [(0, f"p@{n}".encode(), value) for n, value in enumerate(values, start=3)])
+    begun = [replace(one, plan=one.plan.replace("p@1", "p@3")) for _, frames in REGRESSIONS for one in frames]
+    process = processes.start("triggers-1")
+    sent = 0
+    for name, frames in REGRESSIONS:
+        half = sent + len(frames) // 2
+        for part in (begun[sent:half], begun[half : sent + len(frames)]):
+            await toy.produce(kafka_settings, FRAMES, [(0, b"", frame.encode(one)) for one in part])
+            process.kill()
+            process.wait()
+            process = processes.start("triggers-1")
+        sent += len(frames)
+        assert process.poll() is None, name
+        await eventually(lambda: is_as_recomputed(kafka_settings), within=90, every=0.5)
+    made = [recalibration.decode(record.value) for record in await toy.read_all(kafka_settings, RECALIBRATIONS)]
+    patient = [(one.kind, (one.at - MONDAY).total_seconds() / 3600) for one in made if one.trigger == "patient"]
+    assert patient == [("firing", 7), ("resolved", 50)]
+    wavering = [(one.kind, (one.at - MONDAY).total_seconds() / 3600) for one in made if one.trigger == "wavering"]
+    assert wavering == [("firing", 1), ("resolved", 51)]
