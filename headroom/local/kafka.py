@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -46,6 +46,9 @@ SINGLE_NODE = {
 }
 """Settings without which a cluster of one node does not work, or restarts slowly."""
 
+LISTENERS = ("listeners", "advertised.listeners", "listener.security.protocol.map")
+"""Settings that are lists: further ones are added to ours."""
+
 
 class EmbeddedKafka:
     """Kafka 4.4 for this process and its children, on loopback only.
@@ -54,7 +57,17 @@ class EmbeddedKafka:
     the same for the object's life. As a context manager it is started on entry and stopped on exit.
     """
 
-    def __init__(self, data_dir: Path | None = None, *, port: int | None = None, heap_mb: int = 512) -> None:
+    def __init__(
+        self,
+        data_dir: Path | None = None,
+        *,
+        port: int | None = None,
+        heap_mb: int = 512,
+        properties: Mapping[str, str] | None = None,
+        format_options: Sequence[str] = (),
+    ) -> None:
+        """``properties`` are put over ours, listeners beside them; ``format_options`` prepare fresh data further."""
+        self._properties, self._format_options = dict(properties or {}), tuple(format_options)
         self._temporary = data_dir is None
         self.data_dir = data_dir or temporary_folder("headroom-kafka-")
         self.log_file = self.data_dir / "kafka.log"
@@ -159,6 +172,8 @@ class EmbeddedKafka:
             "log.dirs": str(self.data_dir / "log"),
             **SINGLE_NODE,
         }
+        for name, value in self._properties.items():
+            properties[name] = f"{properties[name]},{value}" if name in LISTENERS else value
         file = self.data_dir / "server.properties"
         file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
         return file
@@ -167,6 +182,7 @@ class EmbeddedKafka:
         """Prepare fresh data for KRaft."""
         cluster_id = base64.urlsafe_b64encode(b"h" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
         command = [*java, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster_id, "-c", str(properties)]
+        command += self._format_options
         formatted = subprocess.run(command, capture_output=True, text=True, check=False)
         if formatted.returncode != 0:
             raise NotReady(
