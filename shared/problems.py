@@ -59,9 +59,7 @@ def problem_of(error: HeadroomError) -> Problem:
     if isinstance(error, BadInput):
         return Problem(400, error.what, _detail(error), where=error.where)
     if isinstance(error, NotReady):
-        return Problem(
-            503, error.what, _detail(error), headers={"Retry-After": "1"}
-        )
+        return Problem(503, error.what, _detail(error), headers={"Retry-After": "1"})
     return Problem(500, "something went wrong here", "The log names it under this instance.")
 
 
