@@ -32,7 +32,7 @@ from shared.schemas.report import Report
 from shared.schemas.signal import Signal
 from shared.schemas.trace import NOWHERE, Passage, trace_in
 from shared.streams.dead_letters import dead_letter
-from shared.streams.shards import Batch, Outgoing, Record, Role
+from shared.streams.shards import Batch, Outgoing, Record, Role, Table
 from shared.topics import DEALS, HISTORY, INBOX, REPORTS, SIGNALS, Topic
 
 
@@ -193,11 +193,18 @@ class NormaliseShard:
             self._received.append(received)
 
 
-def create_role(adapters: Adapters, rates: Callable[[], Rates], known_reports: ReportTable, partitions: int) -> Role:
-    """The normaliser as the stream runtime runs it."""
+def create_role(
+    adapters: Adapters,
+    rates: Callable[[], Rates],
+    known_reports: ReportTable,
+    partitions: int,
+    tables: tuple[Table, ...] = (),
+) -> Role:
+    """The normaliser as the stream runtime runs it; ``tables`` are what fills ``known_reports``."""
     return Role(
         name="normalise",
         state_topics=(DEALS,),
         input_topics=(INBOX,),
         make_shard=lambda number: NormaliseShard(number, adapters, rates, known_reports, partitions),
+        tables=tables,
     )

@@ -85,12 +85,12 @@ async def run_normaliser(settings: IngestSettings, stop: asyncio.Event) -> None:
     app = create_normaliser_app(health)
     serving = asyncio.create_task(serve(app, settings.http, stop))
     stopping = asyncio.create_task(stop.wait())
-    tables = [
+    tables = (
         TableReader(settings.kafka, PLANS, in_force.put),
         TableReader(settings.kafka, REPORTS, reports.put),
-    ]
+    )
     role = create_role(
-        adapters, lambda: settings.ingest.rates_to(in_force.currency), reports, settings.kafka.partitions
+        adapters, lambda: settings.ingest.rates_to(in_force.currency), reports, settings.kafka.partitions, tables
     )
 
     async def work() -> None:

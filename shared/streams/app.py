@@ -133,7 +133,8 @@ async def run(
     try:
         await check_topics(role, kafka)
         await app.start()
-        await failed
+        # Shielded, for the cancellation that asks this to end would make ``failed`` look as if something had.
+        await asyncio.shield(failed)
     except HeadroomError as error:
         fail(error)
         raise

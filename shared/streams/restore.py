@@ -68,6 +68,7 @@ class TableReader:
         self._on_record = on_record
         self._on_failure = on_failure
         self._caught_up = asyncio.Event()
+        self._awaited: list[tuple[Barrier, asyncio.Event]] = []
         self._consumer: Any = None
         self._task: asyncio.Task[None] | None = None
 
@@ -86,11 +87,23 @@ class TableReader:
         except BaseException:
             await self._consumer.stop()
             raise
-        self._task = asyncio.create_task(self._read(barrier), name=f"read {self._name}")
+        self._awaited.append((barrier, self._caught_up))
+        self._task = asyncio.create_task(self._read(), name=f"read {self._name}")
 
     async def caught_up(self) -> None:
         """Wait until everything that was in the topic at the start has been given to ``on_record``."""
         await self._caught_up.wait()
+
+    async def read_to_end(self) -> None:
+        """Wait until everything that is in the topic now has been given to ``on_record``.
+
+        That includes what is committed and lies behind another writer's open transaction: it is waited for until that
+        one is committed or aborted.
+        """
+        barrier = Barrier(dict.fromkeys(map(str, range(self._partitions)), 0), await self._written_ends())
+        reached = asyncio.Event()
+        self._awaited.append((barrier, reached))
+        await reached.wait()
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -108,11 +121,21 @@ class TableReader:
             self._consumer.seek(tp, begins[tp])
         return Barrier({str(tp.partition): begins[tp] for tp in tps}, {str(tp.partition): ends[tp] for tp in tps})
 
-    async def _read(self, barrier: Barrier) -> None:
+    async def _written_ends(self) -> dict[str, int]:
+        """Where each partition ends, transactions under way included."""
+        uncommitted = aiokafka.AIOKafkaConsumer(**connection_options(self._kafka), isolation_level="read_uncommitted")
+        await uncommitted.start()
+        try:
+            tps = [TopicPartition(self._name, number) for number in range(self._partitions)]
+            return {str(tp.partition): end for tp, end in (await uncommitted.end_offsets(tps)).items()}
+        finally:
+            await uncommitted.stop()
+
+    async def _read(self) -> None:
         try:
             while True:
-                await self._show_positions(barrier)
-                fetched = await self._consumer.getmany(timeout_ms=200)
+                await self._show_positions()
+                fetched = await self._consumer.getmany(timeout_ms=100)
                 for records in fetched.values():
                     for record in records:
                         self._on_record(record)
@@ -120,10 +143,14 @@ class TableReader:
             # Without this table the process would go on with stale or missing entries.
             self._on_failure(error)
 
-    async def _show_positions(self, barrier: Barrier) -> None:
-        if self._caught_up.is_set():
+    async def _show_positions(self) -> None:
+        """Let those go on who wait for what has been given to ``on_record`` by now."""
+        if not self._awaited:
             return
-        for tp in self._consumer.assignment():
-            barrier.advance(str(tp.partition), await self._consumer.position(tp))
-        if barrier.reached:
-            self._caught_up.set()
+        positions = {str(tp.partition): await self._consumer.position(tp) for tp in self._consumer.assignment()}
+        for barrier, reached in list(self._awaited):
+            for partition, position in positions.items():
+                barrier.advance(partition, position)
+            if barrier.reached:
+                reached.set()
+                self._awaited.remove((barrier, reached))

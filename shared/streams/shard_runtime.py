@@ -116,6 +116,7 @@ class ShardRuntime(Runtime):
         writer = FencedWriter(self._kafka, f"{self.name}-{number}")
         await writer.start()
         try:
+            await asyncio.gather(*(table.read_to_end() for table in self._role.tables))
             ends = await self.log.highwaters(*state) if state else {}
             begins = await self.log.earliest_offsets(*state) if state else {}
             starts = await self.starts_of_inputs(inputs) if inputs else {}

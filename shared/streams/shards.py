@@ -4,9 +4,9 @@ A **shard** is everything one role knows about one partition number. Its state i
 can be forgotten at any time and read again; what it publishes goes out in flushes, each one transaction. All
 partitions with the same number of a role's state and input topics form one shard and are always assigned together.
 
-The order at an assignment: ``make_shard`` → the writer fences the previous owner → the state topics are applied from
-their beginning up to the end seen then → ``restored`` → input topics begin → flushes. State topics go on being
-applied as they grow. Nothing is published and nothing acknowledged before ``restored``.
+The order at an assignment: the writer fences the previous owner → tables are read to their ends → ``make_shard`` → the
+state topics are applied from their beginning up to the end seen then → ``restored`` → input topics begin → flushes.
+State topics go on being applied as they grow. Nothing is published and nothing acknowledged before ``restored``.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -78,10 +78,20 @@ class Shard(Protocol):
         ...
 
 
+class Table(Protocol):
+    """A topic that every worker of a role reads whole; ``restore.TableReader`` is one."""
+
+    async def read_to_end(self) -> None:
+        """Wait until everything that is in the topic now is known."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Role:
     """A service whose state lies on the log. All its topics have the same number of partitions.
 
+    ``tables`` are those of other cut in which its shards look up what they, or others of their number, have written: a
+    shard opens when they hold all that its former owner wrote.
     ``flush_every`` is the time between flushes in seconds; the process spends at most ``flush_share`` of its time on
     them, so under load they come less often.
     """
@@ -92,6 +102,7 @@ class Role:
     make_shard: Callable[[int], Shard]
     flush_every: float = 0.05
     flush_share: float = 0.2
+    tables: tuple[Table, ...] = ()
 
     @property
     def topics(self) -> tuple[Topic, ...]:

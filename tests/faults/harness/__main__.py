@@ -19,7 +19,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", default=[], choices=sorted(FAULTS), help="a kind; may be repeated")
     given = parser.parse_args()
     seed = random.randrange(10**6) if given.seed is None else given.seed
-    console = Console()
+    console = Console(soft_wrap=not sys.stdout.isatty())
     outcomes = asyncio.run(suite(given.number, seed, given.only, lambda line: console.print(line, highlight=False)))
     show(outcomes, seed, console)
     differences = [difference for outcome in outcomes for difference in outcome.differences]

@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from shared.topics import CELLS, DEALS, EPISODES, POSITIONS, REPORTS
-from tests.faults.harness import killpoints
+from tests.faults.harness import killpoints, plan
 from tests.faults.harness.load import TIMEOUT, Load
 from tests.faults.harness.log import Log
 from tests.faults.harness.receiver import Receiver
@@ -41,13 +41,26 @@ class Scene:
     receiver: Receiver
     dice: random.Random
 
-    async def alive(self) -> bool:
-        """Wait until a deal that is sent now has gone all the way: door to webhook."""
+    async def alive(self) -> None:
+        """Wait until a deal that is sent now has gone all the way: from the door to a webhook and to the API."""
         before = self.receiver.probes
         # Each time the other way, so that each time there is something to tell.
-        await self.load.events([self.load.probe(20.0 if before % 2 == 0 else 0.0)])
+        units = 20.0 if before % 2 == 0 else 0.0
+        await self.load.events([self.load.probe(units)])
         await eventually(lambda: self.receiver.probes > before, within=RECOVERS_WITHIN, what="a probe's webhook")
-        return True
+        hours = units * plan.NEEDS[plan.PROBE][0][1]
+        await eventually(lambda: self._shows(hours), within=RECOVERS_WITHIN, every=0.1, what="a probe in the API")
+
+    async def _shows(self, hours: float) -> bool:
+        """Whether the API says that so many hours are booked on the probe's pool."""
+        url = f"{self.system.url('views')}/v1/positions?pool={plan.PROBE}"
+        async with aiohttp.ClientSession(headers={"X-API-Key": self.system.key}, timeout=TIMEOUT) as session:
+            try:
+                async with session.get(url) as answer:
+                    rows = (await answer.json(content_type=None)).get("rows", [])
+            except (aiohttp.ClientError, TimeoutError):
+                return False
+        return sum(row["booked"] for row in rows) == hours
 
     async def ready(self) -> None:
         """Wait until every process says that it is ready."""

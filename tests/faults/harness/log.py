@@ -59,7 +59,8 @@ class Log:
     ends: dict[tuple[Topic, int], int] = field(default_factory=dict)
     first: dict[tuple[Topic, int], int] = field(default_factory=dict)
     """The offset of the first record that was there, by partition."""
-    records: dict[Topic, int] = field(default_factory=lambda: defaultdict(int))
+    last: dict[tuple[Topic, int], int] = field(default_factory=dict)
+    """The offset of the last record; what may come after it are the broker's own marks of transactions."""
 
     async def __aenter__(self) -> Self:
         self._consumer = aiokafka.AIOKafkaConsumer(
@@ -91,7 +92,7 @@ class Log:
             for tp, records in (await self._consumer.getmany(timeout_ms=100)).items():
                 topic, partition = self._places[tp]
                 self.first.setdefault((topic, partition), records[0].offset)
-                self.records[topic] += len(records)
+                self.last[topic, partition] = records[-1].offset
                 for record in records:
                     self._take(topic, partition, record)
 

@@ -85,7 +85,7 @@ def hours_asked(deals: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], tup
     """Booked and expected hours by pool and week."""
     asked: dict[tuple[str, str], tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
     for deal in deals:
-        if deal["deleted"] or deal["close"] is None or deal["stage"] is None:
+        if deal["deleted"] or deal["close"] is None:
             continue
         for line in deal["lines"]:
             units = 1.0 if line.get("quantity") is None else line["quantity"]
@@ -102,11 +102,11 @@ def hours_asked(deals: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], tup
 
 
 def _chance(deal: Mapping[str, Any], line: Mapping[str, Any]) -> float:
-    """A line's own probability, else its deal's, else its stage's."""
+    """A line's own probability, else its deal's, else its stage's, which is none while nobody has said a stage."""
     for said in (line.get("probability"), deal["probability"]):
         if said is not None:
             return float(said)
-    return plan.STAGES[deal["stage"]]
+    return plan.STAGES.get(deal["stage"], 0.0)
 
 
 def _week(day: date) -> str:

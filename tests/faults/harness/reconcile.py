@@ -166,9 +166,9 @@ class Reconciler:
     def _marks(self) -> Iterator[Difference]:
         for partition in range(PARTITIONS):
             raw = self.log.tables[CELLS].get(json.dumps([partition, "mark"], separators=(",", ":")).encode())
-            upto, end = (json.loads(raw)["upto"] if raw else 0), self.log.ends[DEALS, partition]
-            if upto != end:
-                yield Difference("lost", "cells", f"deals {upto} to {end} of partition {partition}")
+            upto, last = (json.loads(raw)["upto"] if raw else 0), self.log.last.get((DEALS, partition), -1)
+            if upto <= last:
+                yield Difference("lost", "cells", f"deals {upto} to {last} of partition {partition}")
 
     def _cells(self) -> Iterator[Difference]:
         marks, cells = {}, {}

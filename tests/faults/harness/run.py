@@ -1,6 +1,7 @@
 """A run: a system under load, one fault after another, after each a look at everything; and the table at its end."""
 
 import asyncio
+import logging
 import random
 import statistics
 import time
@@ -132,6 +133,8 @@ class Run:
 @asynccontextmanager
 async def running(seed: int, say: Callable[[str], None]) -> AsyncIterator[Run]:
     """A system under load, with a plan, a receiver that is subscribed, and the probe gone through once."""
+    # The harness's own clients lose the broker, too, and say so at length.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     async with AsyncExitStack() as stack:
         say(f"seed {seed}: starting broker, database and services")
         system = System()

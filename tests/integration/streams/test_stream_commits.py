@@ -76,6 +76,18 @@ async def test_an_input_is_not_committed_before_its_flush(
         await eventually(lambda: toy.committed_is(system, "counter", INPUT, others | {0: 1_000}))
 
 
+async def test_what_is_applied_is_flushed_and_committed_at_a_stop(system: KafkaSettings) -> None:
+    """A worker that is asked to end leaves nothing to be done again, however rarely it flushes."""
+    async with toy.running(system, flush_every=3600.0) as worker:
+        await eventually(lambda: worker.health.ready and worker.shards)
+        load = toy.load(4, 4_000)
+        await toy.produce(system, INPUT, load)
+        await eventually(lambda: sum(n for s in worker.shards.values() for n, _ in s.counts.values()) == 4_000)
+    assert not worker.failures
+    assert await toy.counts(system) == toy.tally(load)
+    assert await toy.committed(system, "counter", INPUT) == dict.fromkeys(range(4), 1_000)
+
+
 async def test_bookkeeping_does_not_grow(system: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many records pass, the consumer remembers one number per partition."""
     consumers: list[BatchConsumer] = []

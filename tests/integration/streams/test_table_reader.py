@@ -1,14 +1,16 @@
 """A whole topic, read without a group."""
 
+import asyncio
+
 import pytest
 
 from shared.errors import NotReady
 from shared.settings import KafkaSettings
 from shared.streams.restore import TableReader
-from shared.streams.shards import Outgoing, Record
+from shared.streams.shards import Outgoing, Record, Role
 from shared.streams.writer import FencedWriter
 from tests.integration.streams import toy
-from tests.integration.streams.toy import COUNTS
+from tests.integration.streams.toy import COUNTS, INPUT
 from tests.waiting import eventually
 
 
@@ -40,6 +42,47 @@ async def test_it_reads_everything_and_then_follows(system: KafkaSettings) -> No
     await eventually(lambda: b"new" in table and table[b"0"] is None)
     await reader.stop()
     await writer.stop()
+
+
+async def test_its_end_includes_what_lies_behind_an_open_transaction(system: KafkaSettings) -> None:
+    """What somebody has committed is not visible before others, whose transactions began earlier, have ended theirs."""
+    await toy.create(system, 1, COUNTS)
+    table: set[bytes | None] = set()
+    reader = TableReader(system, COUNTS, lambda record: table.add(record.key))
+    await reader.start()
+    slow, quick = FencedWriter(system, "slow"), FencedWriter(system, "quick")
+    await slow.start()
+    await quick.start()
+    await slow._producer.begin_transaction()
+    await slow._producer.send_and_wait(system.topic_prefix + COUNTS.name, b"v", key=b"slow", partition=0)
+    await quick.write([Outgoing(COUNTS, 0, b"quick", b"v")])
+    reading = asyncio.create_task(reader.read_to_end())
+    await reader.caught_up()
+    # By now a look at what is visible would have found the end.
+    await asyncio.wait({reading}, timeout=0.5)
+    assert not reading.done()
+    await slow._producer.commit_transaction()
+    await reading
+    assert table == {b"slow", b"quick"}
+    for part in (reader, slow, quick):
+        await part.stop()
+
+
+async def test_a_shard_opens_when_its_tables_hold_what_its_former_owner_wrote(system: KafkaSettings) -> None:
+    await toy.create(system, 2, COUNTS, INPUT)
+    log: list[str] = []
+
+    class Table:
+        async def read_to_end(self) -> None:
+            log.append("read")
+
+    def make(number: int) -> toy.Counter:
+        log.append("made")
+        return toy.Counter(number)
+
+    async with toy.running(system, Role("counter", (COUNTS,), (INPUT,), make, tables=(Table(),))):
+        await eventually(lambda: len(log) == 4)
+    assert log == ["read", "read", "made", "made"]
 
 
 async def test_a_topic_that_is_missing_is_named(system: KafkaSettings) -> None:
