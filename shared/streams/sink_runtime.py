@@ -43,7 +43,10 @@ class SinkRuntime(Runtime):
         starts = await self.starts_of_inputs(tps)
         if isinstance(self._sink, PositionedSink):
             ends = await self.log.highwaters(*tps)
-            for (topic, partition), offset in (await self._sink.positions()).items():
+            self._storing = True
+            stored = await self._sink.positions()
+            self._storing = False
+            for (topic, partition), offset in stored.items():
                 tp = TP(self.prefix + topic.name, partition)
                 if tp in tps:
                     self.refuse_rewind(tp, offset, ends[tp])

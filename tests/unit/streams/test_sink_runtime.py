@@ -1,0 +1,59 @@
+"""A sink that waits for its database is no stalled worker, whatever it was about to do there."""
+
+import asyncio
+from collections.abc import Mapping
+
+from faust.types import TP
+
+from shared.settings import KafkaSettings
+from shared.streams.health import Health
+from shared.streams.shards import Batch, SinkRole
+from shared.streams.sink_runtime import SinkRuntime
+from shared.topics import Topic
+
+INPUT = Topic("input", "anything", "what is carried", "delete")
+
+
+class Away:
+    """A sink whose database is away until it is let back."""
+
+    def __init__(self) -> None:
+        self.back = asyncio.Event()
+
+    async def apply(self, batch: Batch) -> None:
+        await self.back.wait()
+
+    async def positions(self) -> Mapping[tuple[Topic, int], int]:
+        await self.back.wait()
+        return {(INPUT, 0): 7}
+
+
+class Ends:
+    """A log of ten records, nothing of it committed."""
+
+    epoch = 1
+
+    async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
+        return dict.fromkeys(partitions, 10)
+
+    async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]:
+        return dict.fromkeys(partitions, 0)
+
+    async def committed_offsets(self, tps: list[TP]) -> Mapping[TP, int | None]:
+        return dict.fromkeys(tps)
+
+
+async def test_it_may_wait_for_its_database_at_the_start() -> None:
+    time = 0.0
+    health, sink = Health(now=lambda: time), Away()
+    runtime = SinkRuntime(SinkRole("sink", (INPUT,), sink), KafkaSettings(), health, lambda error: None)
+    runtime.log = Ends()  # type: ignore[assignment]
+    planning = asyncio.create_task(runtime.plan(frozenset({TP("input", 0)}), 1))
+    await asyncio.wait({planning}, timeout=0.01)
+    time = 10_000.0
+    assert runtime.problem() is None
+    sink.back.set()
+    assert await planning == {TP("input", 0): 7}
+    health.lag["input", 0] = 3
+    time += 10_000.0
+    assert runtime.problem() is not None, "it is behind, does not move, and does not wait for anything"
