@@ -13,12 +13,15 @@ START = 1_767_225_600_000
 FIRST = date(2026, 1, 5)
 
 
-def changes(deals: int, events: int, seed: int = 1) -> Iterator[tuple[bytes, bytes]]:
-    """Key and value of ``events`` records: every one of ``deals`` once, then any of them anew."""
+def changes(deals: int, events: int, seed: int = 1, products: int = 4, first: int = 0) -> Iterator[tuple[bytes, bytes]]:
+    """Key and value of ``events`` records: every one of ``deals`` once, then any of them anew.
+
+    ``products`` multiplies the cells, of which there are up to 450 for each; ``first`` deals are there already.
+    """
     dice = random.Random(seed)
     for number in range(events):
-        which = number if number < deals else dice.randrange(deals)
-        made = _deal(which, number, dice)
+        which = first + number if first + number < deals else dice.randrange(deals)
+        made = _deal(which, first + number, products, dice)
         yield made.id.encode(), encode(made)
 
 
@@ -27,11 +30,11 @@ def partition_of(key: bytes, partitions: int) -> int:
     return crc32(key) % partitions
 
 
-def _deal(which: int, version: int, dice: random.Random) -> Deal:
+def _deal(which: int, version: int, products: int, dice: random.Random) -> Deal:
     time = START + version
     lines = [
         Line(
-            product=f"product-{dice.randrange(4)}",
+            product=f"product-{dice.randrange(products)}",
             quantity=float(dice.randrange(1, 30)),
             amount=float(dice.randrange(1000, 90_000)),
             list_amount=100_000.0,

@@ -8,6 +8,7 @@ time. Each prints one JSON object: events, seconds, and seconds of CPU.
 import asyncio
 import json
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from time import perf_counter, process_time
@@ -82,9 +83,15 @@ class _Clocked:
 
 async def stock_faust(kafka: KafkaSettings, limit: int) -> dict[str, Any]:
     """One agent over the events, one event at a time."""
+    with tempfile.TemporaryDirectory() as folder:
+        return await _stock_faust(kafka, limit, folder)
+
+
+async def _stock_faust(kafka: KafkaSettings, limit: int, folder: str) -> dict[str, Any]:
     app = faust.App(
         kafka.topic_prefix + "stock",
         broker=f"kafka://{kafka.bootstrap}",
+        datadir=folder,
         topic_allow_declare=False,
         topic_disable_leader=True,
         web_enabled=False,
