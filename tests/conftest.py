@@ -5,15 +5,20 @@ answers, else the embedded one.
 """
 
 import os
+import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import structlog
 from aiokafka.admin import AIOKafkaAdminClient
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from headroom.local import servers
+
+# As in the processes: a log line on standard output would be taken for what a command prints.
+structlog.configure(logger_factory=structlog.WriteLoggerFactory(sys.stderr))
 
 
 @pytest.fixture(scope="session")
