@@ -85,7 +85,10 @@ class TracingSettings(BaseModel):
 class Settings(BaseSettings):
     """What every service needs; each service's ``settings`` module adds its own."""
 
-    model_config = SettingsConfigDict(env_prefix="HEADROOM_", env_nested_delimiter="__", extra="ignore")
+    # An error names the variable and what is wrong with it, never the value: it may be a secret.
+    model_config = SettingsConfigDict(
+        env_prefix="HEADROOM_", env_nested_delimiter="__", extra="ignore", hide_input_in_errors=True
+    )
 
     kafka: KafkaSettings = KafkaSettings()
     http: HttpSettings = HttpSettings()
