@@ -26,6 +26,8 @@ from shared.streams.shards import Batch, Record
 from shared.topics import DEALS, FRAMES, Topic
 
 Done = TypeVar("Done")
+Frames = list[tuple[int, Frame]]
+"""Frames by their offsets, in order."""
 
 
 class ModelsTakenBack(HeadroomError):
@@ -42,20 +44,22 @@ class ViewsSink:
         self._clock = clock or WallClock()
         self._book_time = 0
         self._reached: dict[tuple[str, int], int] = {}
+        self._begun: Frames = []
+        """Frames of a projection whose last frame has not come yet: a table is shown whole or not at all."""
 
     async def positions(self) -> Mapping[tuple[Topic, int], int]:
         """How far the tables are, by topic and partition."""
         topics = {topic.name: topic for topic in (FRAMES, DEALS)}
         stored = await self._hold(self._models.next_offsets)
-        self._reached = dict(stored)
+        self._reached, self._begun = dict(stored), []
         return {(topics[name], number): offset for (name, number), offset in stored.items() if name in topics}
 
     async def apply(self, batch: Batch) -> None:
         """Bring the tables to the end of the batch; holds while the database is away."""
         write = self._frames if batch.topic == FRAMES else self._deals
-        await self._hold(lambda: write(batch))
+        reached = await self._hold(lambda: write(batch))
         place = batch.topic.name, batch.partition
-        self._reached[place] = max(self._reached.get(place, 0), batch.next_offset)
+        self._reached[place] = max(self._reached.get(place, 0), reached)
 
     async def check(self) -> None:
         """Raise ``ModelsTakenBack`` when the tables hold less than this process wrote into them."""
@@ -74,18 +78,23 @@ class ViewsSink:
                 do="This process ends and begins again from there",
             )
 
-    async def _frames(self, batch: Batch) -> None:
-        async with self._advance(batch) as writing:
-            changes = fold(_frames_of(batch.records, writing.start))
+    async def _frames(self, batch: Batch) -> int:
+        whole, begun = whole_projections(self._begun + _frames_of(batch.records))
+        upto = begun[0][0] if begun else batch.next_offset
+        async with self._advance(batch, upto) as writing:
+            changes = fold([(offset, frame) for offset, frame in whole if offset >= writing.start])
             if changes is not None:
                 await writing.frames(changes)
+        self._begun = begun
         if changes is not None:
             self._measure(changes.projection, batch.records)
+        return upto
 
-    async def _deals(self, batch: Batch) -> None:
-        async with self._advance(batch) as writing:
+    async def _deals(self, batch: Batch) -> int:
+        async with self._advance(batch, batch.next_offset) as writing:
             newest, dropped = last_of_each(record for record in batch.records if record.offset >= writing.start)
             await writing.deals(newest, dropped)
+        return batch.next_offset
 
     def _measure(self, shown: Projection, records: Sequence[Record]) -> None:
         metrics.VIEWS_AS_OF.set(shown.as_of.timestamp())
@@ -101,9 +110,9 @@ class ViewsSink:
                 metrics.RECEIVED_TO_POSITION.observe(max(0.0, now - arrived / 1000))
 
     @asynccontextmanager
-    async def _advance(self, batch: Batch) -> AsyncIterator[Writing]:
+    async def _advance(self, batch: Batch, upto: int) -> AsyncIterator[Writing]:
         place = batch.topic.name, batch.partition
-        async with self._models.advance(*place, batch.next_offset) as writing:
+        async with self._models.advance(*place, upto) as writing:
             self._refuse_going_back(place, writing.start, self._reached.get(place, 0))
             yield writing
 
@@ -119,9 +128,14 @@ class ViewsSink:
         self._waiting()
 
 
-def _frames_of(records: Iterable[Record], start: int) -> list[tuple[int, Frame]]:
-    wanted = [(record.offset, record.value) for record in records if record.offset >= start]
-    return [(offset, decode_frame(value)) for offset, value in wanted if value is not None]
+def _frames_of(records: Iterable[Record]) -> Frames:
+    return [(record.offset, decode_frame(record.value)) for record in records if record.value is not None]
+
+
+def whole_projections(frames: Frames) -> tuple[Frames, Frames]:
+    """A run of frames cut behind its last whole projection: what is complete, and what has only begun."""
+    end = max((place for place, (_, frame) in enumerate(frames, 1) if not frame.more), default=0)
+    return frames[:end], frames[end:]
 
 
 def fold(frames: Sequence[tuple[int, Frame]]) -> Changes | None:

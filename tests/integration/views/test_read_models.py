@@ -90,6 +90,23 @@ async def test_an_earlier_worker_changes_nothing_any_more(engine: AsyncEngine, s
     assert await sink.positions() == {(FRAMES, 0): 2}
 
 
+async def test_a_table_told_in_parts_is_shown_whole_or_not_at_all(engine: AsyncEngine, sink: ViewsSink) -> None:
+    """Killed between the parts, the next worker reads them again from the first."""
+    await sink.apply(frames_at(0, [at(0, position(0, 0.1), position(1, 0.1), complete=True)]))
+    parts = [at(1, position(0, 0.9), complete=True, more=True), at(1, position(1, 0.9), more=True)]
+    last = at(1, position(2, 0.9))
+    await sink.apply(frames_at(1, parts[:1]))
+    await sink.apply(frames_at(2, parts[1:]))
+    assert [one.overload for one in (await tables(engine))[0]] == [0.1, 0.1]
+
+    successor = ViewsSink(WritingModels(engine), lambda: None)
+    assert await successor.positions() == {(FRAMES, 0): 1}
+    await successor.apply(frames_at(1, parts))
+    await successor.apply(frames_at(3, [last]))
+    assert [one.overload for one in (await tables(engine))[0]] == [0.9, 0.9, 0.9]
+    assert await successor.positions() == {(FRAMES, 0): 4}
+
+
 async def test_a_failure_leaves_neither_rows_nor_offset(engine: AsyncEngine, sink: ViewsSink) -> None:
     await sink.apply(frames_at(0, [at(0, position(0, 0.1), complete=True)]))
     broken = Batch(FRAMES, 0, [Written(1, None, frame.encode(at(1, position(0, 0.9)))), Written(2, None, b"{")], 3)
