@@ -65,8 +65,8 @@ bench: $(STAMP) ## Run a benchmark beside its peers (B=fold ARGS=--json)
 	@test -n "$(B)" || { echo "Name one: make bench B=$$(ls benchmarks/*.py | xargs -n1 basename -s .py | grep -v '^_' | paste -sd'|')"; exit 2; }
 	@$(PY) -m benchmarks.$(B) $(ARGS)
 
-faults: $(STAMP) ## Kill and stall the services under load, N times (N=200)
-	@HEADROOM_FAULT_RUNS=$(N) $(PY) -m pytest tests/faults -m faults --timeout 0 $(ARGS)
+faults: $(STAMP) ## Do N faults to the whole system under load (N=200 ARGS="--seed 7")
+	@$(PY) -m tests.faults.harness $(N) $(ARGS)
 
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-emit-find-links --no-header
