@@ -140,7 +140,15 @@ class Load:
         await self.events(now, give_up=True)
 
     async def _reports(self) -> None:
-        await self.events([self._report() for _ in range(2)])
+        first, second = self._report(), self._report()
+        if self._dice.random() < 3 * LATE:
+            # Late behind a newer one of the same object about the same week.
+            first["data"] |= {"pool": second["data"]["pool"], "week": second["data"]["week"]}
+            first["subject"] = second["subject"]
+            self._held.append(first)
+            await self.events([second])
+        else:
+            await self.events([first, second])
 
     async def _signal(self) -> None:
         data = {"kind": "tickets", "pool": self._dice.choice(list(plan.NEEDS)), "value": self._dice.randrange(9)}
