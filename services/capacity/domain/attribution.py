@@ -1,115 +1,88 @@
-"""Which deals ask most of a pool, week by week, and the largest of them as lumps."""
+"""Which deals ask most of a pool, in each week and over the weeks of a work item."""
 
-from collections.abc import Iterable
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from services.capacity.domain.demand import Asker
-from services.capacity.domain.lumps import LARGEST, Lump
-from services.capacity.domain.rounding import figure
+from services.capacity.domain.lines import Lines
+from services.capacity.domain.rounding import figure, figures
 from shared.schemas.position import TopDeal
 
 Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
 
 TOP: Final = 5
 """Deals named on a position or work item."""
 
+_NOTHING: Final = 1e-9
+
 
 class Askers:
-    """The known deals that ask something of one pool, over the weeks of an axis.
+    """The known deals that ask something of one pool."""
 
-    With ``since``, what is asked adds up from that week on, as with stocks and budgets.
-    """
-
-    def __init__(self, askers: Iterable[Asker], count: int, since: int | None = None) -> None:
-        self._count, self._since = count, since
-        by_deal: dict[str, list[Asker]] = {}
-        for asker in askers:
-            by_deal.setdefault(asker.deal, []).append(asker)
-        self._deals = sorted(by_deal)
-        self._lines = [by_deal[deal] for deal in self._deals]
-        self.expected: Floats = self._expected()
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+        self._known: dict[int, tuple[str, float, str]] = {}
+        self.expected: Floats = lines.expected
         """By deal and week."""
 
     def top(self, weeks: slice, total: float) -> tuple[list[TopDeal], float]:
         """The deals that ask most in ``weeks`` together, and the share of ``total`` that is not theirs."""
-        if total <= 0 or not self._deals:
-            return [], 1.0 if total > 0 else 0.0
-        effort = self.expected[:, weeks].sum(axis=1)
-        order = [n for n in np.argsort(-effort, kind="stable")[:TOP].tolist() if effort[n] > 1e-9]
-        named = [self._named(number, float(effort[number]), total) for number in order]
-        return named, figure(max(1.0 - sum(deal.share for deal in named), 0.0))
+        effort = self.expected[:, weeks].sum(axis=1, keepdims=True)
+        ((named, others),) = self._named(effort, np.array([total]))
+        return named, others
 
-    def lumps(self, week: int) -> tuple[list[Lump], list[Lump]]:
-        """The largest uncertain deals of a week as lumps; and the lines they are made of, each as one of its own."""
-        effort = self.expected[:, week] * self._uncertain
-        order = [n for n in np.argsort(-effort, kind="stable")[:LARGEST].tolist() if effort[n] > 0]
-        deals: list[Lump] = []
-        lines: list[Lump] = []
-        for number in order:
-            uncertain = [asker for asker in self._lines[number] if asker.open]
-            deals += _together(uncertain, week)
-            lines += [lump for asker in uncertain if (lump := _asking(_outcomes(asker, week)))]
-        return deals, lines
+    def each_week(self, weeks: range, total: Floats) -> list[tuple[list[TopDeal], float]]:
+        """The same for every one of ``weeks`` by itself; ``total`` is by week of the axis."""
+        chosen = slice(weeks.start, weeks.stop)
+        return self._named(self.expected[:, chosen], total[chosen])
 
-    def _expected(self) -> Floats:
-        expected = np.zeros((len(self._deals), self._count))
-        uncertain = np.zeros(len(self._deals))
-        rows: dict[tuple[int, int], Floats] = {}
-        for number, lines in enumerate(self._lines):
-            for asker in lines:
-                row = rows.get((id(asker.kernel), asker.place))
-                if row is None:
-                    row = rows[id(asker.kernel), asker.place] = self._row(asker)
-                expected[number] += asker.probability * asker.units * row
-                if asker.open and (asker.probability < 1 or len(asker.kernel.pushes) > 1):
-                    uncertain[number] = 1.0
-        self._uncertain = uncertain
-        return expected
+    def _named(self, effort: Floats, total: Floats) -> list[tuple[list[TopDeal], float]]:
+        """By column of ``effort``; the first deal comes first where two ask the same."""
+        if not len(effort):
+            return [([], 1.0 if all_ > 0 else 0.0) for all_ in total.tolist()]
+        order = _largest(effort)
+        asked = np.take_along_axis(effort, order, axis=0)
+        share = np.minimum(asked / np.where(total > 0, total, 1.0), 1.0)
+        there = (asked > _NOTHING) & (total > 0)
+        named = figures(share)
+        others = figures(np.where(total > 0, np.maximum(1.0 - (named * there).sum(axis=0), 0.0), 0.0)).tolist()
+        rows = zip(order.T.tolist(), figures(asked).T.tolist(), named.T.tolist(), there.T.tolist(), strict=True)
+        found = []
+        for (deals, efforts, shares, named_here), other in zip(rows, others, strict=True):
+            top = []
+            for deal, amount, part, is_there in zip(deals, efforts, shares, named_here, strict=True):
+                if is_there:
+                    name, probability, product = self._of(deal)
+                    top.append(TopDeal(name, amount, part, probability, product))
+            found.append((top, other))
+        return found
 
-    def _row(self, asker: Asker) -> Floats:
-        row = np.zeros(self._count)
-        mean = asker.kernel.mean
-        first, last = max(asker.place, 0), min(asker.place + len(mean), self._count)
-        if first < last:
-            row[first:last] = mean[first - asker.place : last - asker.place]
-        if self._since is not None:
-            row[: self._since] = 0.0
-            row = np.cumsum(row)
-        return row
+    def _of(self, deal: int) -> tuple[str, float, str]:
+        """Name, and probability and product of the line that asks most."""
+        known = self._known.get(deal)
+        if known is None:
+            lines, line = self._lines, int(self._main[deal])
+            product = lines.products[int(lines.group[line])]
+            known = self._known[deal] = (lines.deals[deal], figure(float(lines.probability[line])), product)
+        return known
 
-    def _named(self, number: int, effort: float, total: float) -> TopDeal:
-        lines = self._lines[number]
-        largest = max(lines, key=lambda asker: asker.units * asker.probability * float(asker.kernel.mean.sum()))
-        return TopDeal(
-            deal=self._deals[number],
-            effort=figure(effort),
-            share=figure(min(effort / total, 1.0)),
-            probability=figure(largest.probability),
-            product=largest.product,
-        )
+    @cached_property
+    def _main(self) -> Places:
+        """The line of each deal that asks most."""
+        lines = self._lines
+        order = np.lexsort((np.arange(len(lines)), -lines.effort, lines.deal))
+        return np.asarray(order[lines.first])
 
 
-def _outcomes(asker: Asker, week: int) -> list[tuple[float, float]]:
-    return [
-        (asker.probability * share, asker.units * effort) for share, effort in asker.kernel.outcomes(week - asker.place)
-    ]
-
-
-def _together(lines: list[Asker], week: int) -> list[Lump]:
-    """Lines of one deal are won together and close together: their amounts add up, outcome by outcome."""
-    alike: dict[tuple[float, tuple[float, ...], int], list[list[tuple[float, float]]]] = {}
-    for asker in lines:
-        key = (asker.probability, asker.kernel.pushes, asker.place)
-        alike.setdefault(key, []).append(_outcomes(asker, week))
-    sums = [
-        [(outcomes[0][0], sum(amount for _, amount in outcomes)) for outcomes in zip(*each, strict=True)]
-        for each in alike.values()
-    ]
-    return [lump for each in sums if (lump := _asking(each))]
-
-
-def _asking(outcomes: Lump) -> Lump:
-    return [(p, amount) for p, amount in outcomes if p > 0 and amount > 0]
+def _largest(effort: Floats) -> Places:
+    """The ``TOP`` largest of each column, largest first; the earlier row first where two are the same."""
+    if len(effort) > 4 * TOP:
+        least = -np.partition(-effort, TOP - 1, axis=0)[TOP - 1]
+        # Rows that no column has among its largest need no sorting.
+        rows = np.flatnonzero((effort >= least).any(axis=1) & (effort > _NOTHING).any(axis=1))
+        if 0 < len(rows) < len(effort):
+            return np.asarray(rows[np.argsort(-effort[rows], axis=0, kind="stable")[:TOP]])
+    return np.argsort(-effort, axis=0, kind="stable")[:TOP]

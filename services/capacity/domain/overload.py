@@ -4,7 +4,6 @@ A gamma fitted to the skew answers through Wilson and Hilferty's cube root; it i
 normal distribution stands where there is none. Strictly greater: mass exactly at capacity is no overload.
 """
 
-import math
 from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Final
@@ -12,13 +11,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from services.capacity.domain.normal import above
+
 Floats = npt.NDArray[np.float64]
 
 TINY: Final = 1e-9
 """Relative: two amounts closer than this are the same amount."""
 
 _LARGEST_SKEW: Final = 6.0
-_erfc = np.frompyfunc(math.erfc, 1, 1)
 
 
 def exceeds(limit: Floats, mean: Floats, variance: Floats, third: Floats) -> Floats:
@@ -28,11 +28,13 @@ def exceeds(limit: Floats, mean: Floats, variance: Floats, third: Floats) -> Flo
     safe = np.where(certain, 1.0, deviation)
     skew = np.where(certain, 0.0, third / safe**3)
     distance = (limit - mean) / safe
-    probability = np.where(
-        np.abs(skew) < 1e-6,
-        _upper(distance),
-        np.where(skew > 0, _gamma_upper(distance, np.abs(skew)), 1 - _gamma_upper(-distance, np.abs(skew))),
-    )
+    # A negative skew is the mirror image of a positive one.
+    side = np.where(skew < 0, -1.0, 1.0)
+    bent = _gamma_upper(side * distance, np.abs(skew))
+    straight = np.abs(skew) < 1e-6
+    probability = np.where(side < 0, 1.0 - bent, bent)
+    if straight.any():
+        probability = np.where(straight, above(distance), probability)
     over = (mean > limit + TINY * np.maximum(np.abs(limit), 1.0)).astype(np.float64)
     return np.where(certain, over, np.clip(probability, 0.0, 1.0))
 
@@ -53,14 +55,10 @@ def quantiles(shares: Sequence[float], mean: Floats, variance: Floats, third: Fl
     return found
 
 
-def _upper(distance: Floats) -> Floats:
-    return 0.5 * np.asarray(_erfc(distance / math.sqrt(2)), dtype=np.float64)
-
-
 def _gamma_upper(distance: Floats, skew: Floats) -> Floats:
     """P(Y > distance) for the standardised gamma of this positive skew."""
     skew = np.clip(skew, 1e-6, _LARGEST_SKEW)
     shape = 4 / skew**2
     relative = np.maximum(1 + distance / np.sqrt(shape), 0.0)
-    upper = _upper(3 * np.sqrt(shape) * (np.cbrt(relative) - (1 - 1 / (9 * shape))))
+    upper = above(3 * np.sqrt(shape) * (np.cbrt(relative) - (1 - 1 / (9 * shape))))
     return np.where(relative <= 0.0, 1.0, upper)

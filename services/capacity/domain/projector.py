@@ -20,7 +20,9 @@ from services.capacity.domain.bulk import Bulk
 from services.capacity.domain.capacity import PoolCapacity, capacity_of
 from services.capacity.domain.demand import Demand
 from services.capacity.domain.effects import Decisions, Reports
+from services.capacity.domain.exact_tail import from_moments, tail_of
 from services.capacity.domain.listing import Listing
+from services.capacity.domain.members import members_of
 from services.capacity.domain.positions import PoolState, positions_of
 from services.capacity.domain.rounding import figure
 from services.capacity.domain.signals import Signals
@@ -60,7 +62,8 @@ class _Sent:
 class Projector:
     """Takes in what happened and answers with frames."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, exact: bool = True) -> None:
+        self._exact = exact
         self.book = Book()
         self.reports = Reports()
         self.decisions = Decisions()
@@ -209,14 +212,22 @@ class Projector:
             base = np.cumsum(np.where(np.arange(axis.count) >= axis.start, base, 0.0))
         # Work that comes before deals is one more load that no deal explains.
         first, taken = finish_all(items_on(plan, name, "before-deals"), axis, capacity.counts - base)
+        demand, lines = self._demand.on(name), self._demand.lines(name)
+        limit = capacity.counts - base - taken
+        if self._exact:
+            groups, rho = self._demand.groups(name), plan.uncertainty.win_correlation
+            tail = tail_of(limit, demand, groups, members_of(lines), rho)
+        else:
+            tail = from_moments(limit, demand)
         state = PoolState(
             name=name,
             unit=pool.unit,
             cumulative=cumulative,
             capacity=capacity,
             base=base + taken,
-            demand=self._demand.on(name),
-            askers=Askers(self._demand.askers(name), axis.count, axis.start if cumulative else None),
+            demand=demand,
+            askers=Askers(lines),
+            tail=tail,
         )
         left = left_by(state.base + state.of_deals, capacity.counts, capacity.backlog)
         alone = left_by(state.base, capacity.counts, capacity.backlog)
