@@ -140,8 +140,7 @@ async def workers_come_and_go(scene: Scene) -> str:
     """One worker, three, one again."""
     name = scene.dice.choice(SHARDED)
     more = [scene.system.another(name) for _ in range(2)]
-    for one in more:
-        await eventually(lambda one=one: _holds_shards(scene, one), within=RECOVERS_WITHIN, every=0.2)  # type: ignore[misc]
+    await eventually(lambda: _share_shards(scene, more), within=RECOVERS_WITHIN, every=0.2, what="new workers' shards")
     await scene.alive()
     for one, grace in zip(more, scene.dice.sample([0, 15], 2), strict=True):
         await asyncio.to_thread(scene.system.end, one, grace)
@@ -277,10 +276,13 @@ async def _passed(scene: Scene, name: str) -> None:
         scene.system.disarm(name)
 
 
-async def _holds_shards(scene: Scene, name: str) -> bool:
-    """Whether a worker is ready and has been given partitions."""
-    status = scene.system.status(name)
-    if status.state != "ready":
+async def _share_shards(scene: Scene, names: list[str]) -> bool:
+    """Whether workers are ready and at least one of them has been given partitions; another may only stand by."""
+    if not all(scene.system.status(name).state == "ready" for name in names):
         return False
-    async with aiohttp.ClientSession(timeout=TIMEOUT) as session, session.get(f"{status.url}/metrics") as answer:
-        return "headroom_restore_progress_ratio{" in await answer.text()
+    told = []
+    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
+        for name in names:
+            async with session.get(f"{scene.system.url(name)}/metrics") as answer:
+                told.append(await answer.text())
+    return any("headroom_restore_progress_ratio{" in text for text in told)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from collections import Counter
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 import aiohttp
@@ -14,8 +15,10 @@ from tests.faults.harness import plan
 from tests.faults.harness.load import TIMEOUT
 from tests.faults.harness.system import System
 
-REFUSED, ANSWERED = 0.01, 0.3
-"""Shares: of messages refused at first, of firings that somebody acknowledges."""
+REFUSED, ACKNOWLEDGED, DECIDED = 0.01, 0.2, 0.2
+"""Shares: of messages refused at first, of firings that somebody acknowledges, of those that somebody decides on."""
+HELPS_FOR = (5, 60)
+"""Minutes of the system's time for which what was decided counts; nobody ever confirms it."""
 
 
 class Receiver:
@@ -84,10 +87,8 @@ class Receiver:
             return web.Response(status=204)
         self.bodies[identity] = body
         self.probes += about == plan.PROBE
-        if message["data"]["kind"] == "firing" and self._dice.random() < ANSWERED:
-            task = asyncio.create_task(self._acknowledge(message["data"]))
-            self._answering.add(task)
-            task.add_done_callback(self._answering.discard)
+        if message["data"]["kind"] == "firing" and about != plan.PROBE:
+            self._perhaps_answer(message["data"])
         return web.Response(status=204)
 
     def _refuses(self, identity: str, about: str) -> bool:
@@ -95,12 +96,31 @@ class Receiver:
             return False
         return self._dice.random() < REFUSED
 
-    async def _acknowledge(self, data: dict[str, Any]) -> None:
+    def _perhaps_answer(self, data: dict[str, Any]) -> None:
+        drawn, owner = self._dice.random(), data["owners"][0]["id"]
+        if drawn < ACKNOWLEDGED:
+            answering = self._answer(data["id"], "acknowledge", {"by": owner})
+        elif drawn < ACKNOWLEDGED + DECIDED:
+            lapses = datetime.fromisoformat(data["at"]) + timedelta(minutes=self._dice.randint(*HELPS_FOR))
+            effect = {
+                "pool": data["scope"],
+                "weeks": [week["week"] for week in data["weeks"]],
+                "amount": round(1.2 * max(week["missing"] for week in data["weeks"]) + 1.0, 1),
+                "confirm_by": lapses.isoformat(),
+            }
+            answering = self._answer(data["id"], "decide", {"by": owner, "why": "enough hands", "effects": [effect]})
+        else:
+            return
+        task = asyncio.create_task(answering)
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+    async def _answer(self, recalibration: str, how: str, said: dict[str, Any]) -> None:
         """Answer a recalibration until the notifier has the answer; it may be settled by then."""
-        url = f"{self._system.url('notifier')}/v1/recalibrations/{data['id']}/acknowledge"
+        url = f"{self._system.url('notifier')}/v1/recalibrations/{recalibration}/{how}"
         while True:
             try:
-                async with self._session.post(url, json={"by": data["owners"][0]["id"]}) as answer:
+                async with self._session.post(url, json=said) as answer:
                     if answer.status in (200, 201):
                         self.acknowledged.add(json.loads(await answer.read())["id"])
                         return

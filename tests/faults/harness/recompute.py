@@ -9,11 +9,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID, uuid5
 
 from tests.faults.harness import plan
 from tests.faults.harness.log import Seen
+from tests.faults.harness.system import AS_OF
 
 NOTHING_SAID: dict[str, Any] = {
     "stage": None, "close": None, "lines": [], "segment": "", "custom": False, "probability": None, "currency": None,
@@ -71,6 +72,32 @@ class Inbox:
         return {(pool, week): data["amount"] for _, (pool, week, _), data in sorted(standing, key=lambda one: one[0])}
 
 
+@dataclass
+class Decisions:
+    """The answers of the owners, each once however often it came, and what they add to capacity."""
+
+    ids: set[str] = field(default_factory=set)
+    _effects: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def take(self, records: Iterable[Seen]) -> None:
+        """Take records of ``decisions.v1`` in."""
+        for record in records:
+            said = record.json
+            if said["id"] not in self.ids and said["kind"] == "decided":
+                self._effects[said["recalibration"]] = said["effects"]
+            self.ids.add(said["id"])
+
+    def added(self, now: datetime) -> dict[tuple[str, str], float]:
+        """What counts at a moment, by pool and week: what has not lapsed."""
+        added: dict[tuple[str, str], float] = defaultdict(float)
+        for effects in self._effects.values():
+            for effect in effects:
+                if now <= datetime.fromisoformat(effect["confirm_by"]):
+                    for week in effect["weeks"]:
+                        added[effect["pool"], week] += effect["amount"]
+        return added
+
+
 def _said(known: Mapping[str, tuple[datetime, Any]], name: str) -> Any:
     value = known[name][1] if name in known else None
     return NOTHING_SAID[name] if value is None else value
@@ -121,13 +148,13 @@ class Table:
     rows: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     whole: bool = False
     week: str = ""
-    plan: str = ""
+    now: datetime = AS_OF
 
     def take(self, frame: Mapping[str, Any]) -> None:
         """Add one frame; a complete one begins anew."""
         if frame["complete"]:
             self.rows, self.whole = {}, True
-        self.week, self.plan = frame["week"], frame["plan"]
+        self.week, self.now = frame["week"], datetime.fromisoformat(frame["now"])
         for pool, week in frame.get("gone", []):
             self.rows.pop((pool, week), None)
         for row in frame.get("positions", []):
@@ -148,7 +175,7 @@ class Episode:
 
     number: int = 0
     transition: int = 0
-    firing: bool = False
+    phase: Literal["clear", "firing", "mitigated"] = "clear"
     weeks: list[str] = field(default_factory=list)
     worst: float = 0.0
 
@@ -186,31 +213,53 @@ class Evaluation:
                 self.told.append(Told(str(uuid5(NAMESPACE, name)), kind, pool, offset))
 
     def _step(self, episode: Episode, ahead: list[dict[str, Any]]) -> str | None:
+        """What has become of an episode, if its owners must learn of it."""
         over = [row for row in ahead if row["utilisation"] > plan.FIRES_ABOVE]
-        if not episode.firing:
+        if episode.phase == "clear":
             return self._fire(episode, over) if over else None
+        ours = [row for row in ahead if row in over or row["week"] in episode.weeks]
+        below = all(row["utilisation"] < plan.CLEARS_BELOW for row in ahead if row["week"] in episode.weeks)
+        helped = any(row.get("decided") for row in ours)
+        if not over and below:
+            return self._settle(episode, helped)
+        if episode.phase == "firing":
+            return self._worsen(episode, over, ours)
+        return self._reopen(episode, over, ours) if over or not helped else None
+
+    def _fire(self, episode: Episode, over: list[dict[str, Any]]) -> str:
+        episode.number, episode.transition, episode.phase = episode.number + 1, 1, "firing"
+        episode.weeks = [row["week"] for row in over]
+        episode.worst = sum(map(_missing, over))
+        return "firing"
+
+    def _settle(self, episode: Episode, helped: bool) -> str | None:
+        """Over for good, or only as long as what was decided helps."""
+        phase: Literal["clear", "mitigated"] = "mitigated" if helped else "clear"
+        if episode.phase == phase:
+            return None
+        episode.phase = phase
+        episode.transition += 1
+        return "mitigated" if helped else "resolved"
+
+    def _worsen(self, episode: Episode, over: list[dict[str, Any]], ours: list[dict[str, Any]]) -> str | None:
+        """Told when it reaches further or is clearly bigger."""
         before = episode.weeks
-        settled = all(row["utilisation"] < plan.CLEARS_BELOW for row in ahead if row["week"] in before)
-        if not over and settled:
-            episode.firing = False
-            episode.transition += 1
-            return "resolved"
-        ours = [row for row in ahead if row in over or row["week"] in before]
         episode.weeks = sorted({*before, *(row["week"] for row in over)})
         missing = sum(map(_missing, ours))
         noise = 0.05 * max((row["capacity"] for row in ours), default=0.0)
         grown = missing >= 1.2 * episode.worst and missing - episode.worst >= noise and missing > episode.worst
-        if (episode.weeks[0], episode.weeks[-1]) != (before[0], before[-1]) or grown:
-            episode.worst = max(episode.worst, missing)
-            episode.transition += 1
-            return "updated"
-        return None
+        if (episode.weeks[0], episode.weeks[-1]) == (before[0], before[-1]) and not grown:
+            return None
+        episode.worst = max(episode.worst, missing)
+        episode.transition += 1
+        return "updated"
 
-    def _fire(self, episode: Episode, over: list[dict[str, Any]]) -> str:
-        episode.number, episode.transition, episode.firing = episode.number + 1, 1, True
-        episode.weeks = [row["week"] for row in over]
-        episode.worst = sum(map(_missing, over))
-        return "firing"
+    def _reopen(self, episode: Episode, over: list[dict[str, Any]], ours: list[dict[str, Any]]) -> str:
+        episode.weeks = sorted({*episode.weeks, *(row["week"] for row in over)})
+        episode.worst = sum(map(_missing, ours))
+        episode.phase = "firing"
+        episode.transition += 1
+        return "reopened"
 
 
 def _missing(row: Mapping[str, Any]) -> float:

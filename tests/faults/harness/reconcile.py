@@ -80,6 +80,7 @@ class Reconciler:
     log: Log
     inbox: recompute.Inbox = field(default_factory=recompute.Inbox)
     judged: recompute.Evaluation = field(default_factory=recompute.Evaluation)
+    decided: recompute.Decisions = field(default_factory=recompute.Decisions)
     _read: Counter[str] = field(default_factory=Counter)
     _versions: dict[bytes, list[int]] = field(default_factory=dict)
 
@@ -87,6 +88,7 @@ class Reconciler:
         """The first kind of difference that there is now; none when the system is at rest and all is well."""
         await self.log.catch_up()
         self.inbox.take(self._new(INBOX))
+        self.decided.take(self._new(DECISIONS))
         for seen in self._new(FRAMES):
             self.judged.take(seen.offset, seen.json)
         for seen in self._new(HISTORY):
@@ -208,11 +210,11 @@ class Reconciler:
     def _hours(self) -> Iterator[Difference]:
         """Base, booked and expected hours and capacity of every position, added up line by line."""
         asked, reported = recompute.hours_asked(self.inbox.deals().values()), self.inbox.reported()
-        in_force = self.planned()
+        in_force, added = self.planned(), self.decided.added(self.judged.table.now)
         for (pool, week), row in self.judged.table.rows.items():
             booked, expected = asked.get((pool, week), (0.0, 0.0))
             base = plan.BASE.get(pool, 0.0)
-            capacity = reported.get((pool, week), in_force[pool])
+            capacity = reported.get((pool, week), in_force[pool]) + added.get((pool, week), 0.0)
             wanted = {
                 "base": base, "booked": booked, "expected": expected, "capacity": capacity,
                 "utilisation": (base + booked + expected) / capacity,
@@ -239,9 +241,9 @@ class Reconciler:
 
     def _episodes(self) -> Iterator[Difference]:
         rows = [row for row in self.log.table(EPISODES).values() if "scope" in row]
-        found = {row["scope"]: (row["number"], row["transition"], row["phase"] == "firing") for row in rows}
+        found = {row["scope"]: (row["number"], row["transition"], row["phase"]) for row in rows}
         wanted = {
-            pool: (episode.number, episode.transition, episode.firing)
+            pool: (episode.number, episode.transition, episode.phase)
             for pool, episode in self.judged.episodes.items()
             if episode.number
         }
@@ -254,8 +256,7 @@ class Reconciler:
             yield Difference("doubled", "deliveries", f"{identity} came again with another body")
 
     def _decisions(self) -> Iterator[Difference]:
-        found = {seen.json["id"] for seen in self.log.streams[DECISIONS]}
-        for identity in sorted(self.receiver.acknowledged - found):
+        for identity in sorted(self.receiver.acknowledged - self.decided.ids):
             yield Difference("lost", "decisions", f"{identity}, which the notifier acknowledged")
 
     # -- what is asked over HTTP or of the broker
@@ -285,7 +286,7 @@ class Reconciler:
                 if _lines(shown) != _lines(said):
                     yield Difference("lost", "the API's deals", f"{deal} is {shown} ({status}), not {said}")
             status, told = await _get(session, f"{self.system.url('notifier')}/v1/recalibrations?state=firing")
-            firing = {pool for pool, episode in self.judged.episodes.items() if episode.firing}
+            firing = {pool for pool, episode in self.judged.episodes.items() if episode.phase == "firing"}
             shown = [one["recalibration"]["scope"] for one in told.get("items", [])]
             for difference in missing_and_extra(f"the API's recalibrations ({status})", shown, firing):
                 yield difference

@@ -149,7 +149,9 @@ async def running(seed: int, say: Callable[[str], None]) -> AsyncIterator[Run]:
         run = Run(seed, say, Scene(system, load, receiver, dice), Reconciler(system, load, receiver, log))
         await asyncio.wait_for(run.scene.alive(), RECOVERS_WITHIN)
         say(f"it runs; logs are in {system.folder / 'logs'}")
+        system.keep_logs = True
         yield run
+        system.keep_logs = any(outcome.differences for outcome in run.outcomes)
 
 
 def deck(number: int, dice: random.Random, only: Sequence[str] = ()) -> list[str]:
@@ -193,7 +195,6 @@ async def suite(number: int, seed: int, only: Sequence[str], say: Callable[[str]
         for kind in deck(number, random.Random(seed), only):
             outcome = await run.one(kind)
             if outcome.differences:
-                run.scene.system.keep_logs = True
                 return outcomes
         outcomes[-1].differences += await run.at_rest(anew=True)
         load = run.scene.load

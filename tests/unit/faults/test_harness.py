@@ -3,6 +3,7 @@
 import json
 import random
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ def test_hours_are_spread_evenly_from_the_close_week_on() -> None:
     assert not recompute.hours_asked([deal | {"stage": "won", "deleted": True}])
 
 
-def frame(*rows: tuple[int, float], complete: bool = False) -> dict[str, Any]:
+def frame(*rows: tuple[int, float], complete: bool = False, decided: float = 0.0) -> dict[str, Any]:
     positions = [
         {
             "pool": "build",
@@ -129,10 +130,11 @@ def frame(*rows: tuple[int, float], complete: bool = False) -> dict[str, Any]:
             "capacity": 100.0,
             "booked": booked,
             "utilisation": booked / 100.0,
+            "decided": decided,
         }
         for ahead, booked in rows
     ]
-    return {"complete": complete, "week": weeks_ahead(0), "plan": "faults@1", "positions": positions}
+    return {"complete": complete, "week": weeks_ahead(0), "now": "2026-03-30T08:00:00Z", "positions": positions}
 
 
 def test_an_episode_fires_is_updated_and_is_over() -> None:
@@ -157,3 +159,29 @@ def test_an_episode_fires_is_updated_and_is_over() -> None:
     ]  # fmt: skip
     assert len({told.event_id for told in judged.told}) == 5
     assert plan.CLEARS_BELOW == 0.9
+
+
+def test_what_is_decided_mitigates_and_reopens_when_it_lapses() -> None:
+    judged = recompute.Evaluation()
+    for offset, one in enumerate(
+        [
+            frame((1, 110.0), complete=True),
+            frame((1, 80.0), decided=30.0),
+            frame((1, 81.0), decided=30.0),
+            frame((1, 95.0)),
+            frame((1, 70.0), decided=30.0),
+            frame((1, 70.0)),
+        ]
+    ):
+        judged.take(offset, one)
+    kinds = ["firing", "mitigated", "reopened", "mitigated", "resolved"]
+    assert [told.kind for told in judged.told] == kinds
+
+
+def test_a_decision_counts_once_and_until_it_lapses() -> None:
+    effect = {"pool": "build", "weeks": ["2026-W18"], "amount": 5.0, "confirm_by": "2026-03-30T09:00:00Z"}
+    said = {"id": "d1", "recalibration": "r1", "kind": "decided", "effects": [effect]}
+    decided = recompute.Decisions()
+    decided.take([Seen(0, offset, b"r1", json.dumps(said).encode(), {}) for offset in range(2)])
+    assert decided.added(datetime(2026, 3, 30, 8, 59, tzinfo=UTC)) == {("build", "2026-W18"): 5.0}
+    assert not decided.added(datetime(2026, 3, 30, 9, 1, tzinfo=UTC))
