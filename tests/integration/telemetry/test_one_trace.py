@@ -59,7 +59,6 @@ def deal(number: str) -> dict[str, Any]:
         "data": {
             "stage": "won",
             "close": CLOSE.isoformat(),
-            "currency": "EUR",
             "lines": [{"product": "service", "quantity": 1, "amount": 1000}],
         },
     }
@@ -116,6 +115,13 @@ async def publish_and_subscribe(running: Running) -> None:
     assert (
         await running.post(f"{running.system.notifier_url}/v1/subscriptions", subscription, "application/json") == 201
     )
+
+    async def projected() -> bool:
+        async with running.http.get(f"{running.system.capacity_url}/v1/pools") as answer:
+            return answer.status == 200
+
+    # Else the plan, not the deal, may be what brings the frame about, and the webhook would carry no trace of a deal.
+    await eventually(projected, within=60, what="the plan is projected")
 
 
 async def send(running: Running, number: str, **headers: str) -> dict[str, str]:
