@@ -102,11 +102,16 @@ def _problems(error: PlanError) -> list[dict[str, Any]]:
     ]
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _show(plan: Plan) -> None:
     console = Console()
     console.print(
-        f"[bold]{escape(plan.plan)}[/bold] is a sound plan: {len(plan.products)} products, {len(plan.stages)} stages, "
-        f"{len(plan.work)} work items, {plan.horizon_weeks} weeks, {plan.currency}"
+        f"[bold]{escape(plan.plan)}[/bold] is a sound plan: {_count(len(plan.products), 'product')}, "
+        f"{_count(len(plan.stages), 'stage')}, {_count(len(plan.work), 'work item')}, "
+        f"{_count(plan.horizon_weeks, 'week')}, {plan.currency}"
     )
     pools = Table("pool", "kind", "capacity", "owner", "asked by")
     for name, pool in plan.pools.items():

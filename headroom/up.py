@@ -6,6 +6,7 @@ import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from types import FrameType
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from rich.text import Text
 from headroom.door import Door
 from headroom.local.folders import default_data_folder
 from headroom.local.processes import ProcessStatus
+from headroom.local.servers import NamedBroker, NamedDatabase
 from headroom.local.system import KEY_FILE, LocalSystem
 from headroom.plan import read_text
 from shared.schemas.plan_file import parse_plan
@@ -145,7 +147,13 @@ def _announce(system: LocalSystem, console: Console, as_json: bool) -> None:
         out.print(f"        API key   {system.api_key}   shown this once")
     if system.api_key:
         out.print(f"        The key is in {key_file}. To use this system from another terminal:")
-        out.print(f'        export HEADROOM_API_KEY="$(cat {key_file})" HEADROOM_URL={system.door_url}')
+        out.print(f'        export HEADROOM_API_KEY="$(cat {key_file})" HEADROOM_URL={system.door_url} \\')
+        out.print(f"               HEADROOM_NOTIFIER_URL={system.notifier_url}")
+    if not isinstance(system.broker, NamedBroker) and not isinstance(system.database, NamedDatabase):
+        out.print("        For `headroom keys`, `topics`, `dead-letters` and `rebuild`, which use broker and database:")
+        database_url = quote(system.database_url)
+        out.print(f"        export HEADROOM_KAFKA__BOOTSTRAP={system.bootstrap} HEADROOM_DATABASE_URL={database_url}")
+        out.print(f"        `headroom doctor --data {system.data}` examines all of it")
     out.print()
 
 

@@ -28,7 +28,7 @@ def run(*arguments: str) -> Result:
 def test_check_shows_what_is_planned(plan: Path) -> None:
     result = run("check", str(plan))
     assert result.exit_code == 0
-    assert "fy26 is a sound plan: 1 products, 2 stages, 1 work items, 26 weeks, EUR" in result.stdout
+    assert "fy26 is a sound plan: 1 product, 2 stages, 1 work item, 26 weeks, EUR" in result.stdout
     assert "320 hours a week" in result.stdout
     assert "release-slips" in result.stdout
 
