@@ -103,6 +103,8 @@ class PoolBase(Part):
     """In the plan's currency."""
     report_every: Duration | None = None
     """How often the owner reports; longer silence is shown."""
+    allowed_delay_weeks: Weeks = 0
+    """How many weeks the work of a week may wait without being late."""
     notice_weeks: Weeks = 0
     """How early sales must have shown a deal for it to count as warned."""
 

@@ -25,7 +25,9 @@ class Position(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     probability, ``exposure`` of all open deals if they all close. ``utilisation`` = (base + booked + expected) /
     capacity, ``overload`` = P(base + booked + open > capacity). ``headroom`` = capacity - base - booked - expected.
     ``backlog`` is the work carried over at the week's end on expected demand, ``delay_weeks`` how long it takes to
-    work off. ``top`` are the deals that ask most, ``others`` the share of everything not named there.
+    work off. ``backlog_mean`` and ``backlog_p80`` are of the backlog on whole paths, ``late`` the probability that it
+    takes longer to work off than the pool allows. ``top`` are the deals that ask most, ``others`` the share of
+    everything not named there.
     """
 
     pool: str
@@ -47,6 +49,9 @@ class Position(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     headroom: float = 0.0
     backlog: float = 0.0
     delay_weeks: float = 0.0
+    backlog_mean: float = 0.0
+    backlog_p80: float = 0.0
+    late: float = 0.0
     top: list[TopDeal] = []
     others: float = 0.0
 
@@ -55,7 +60,8 @@ class WorkState(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """A work item of the plan: when it will be done (ISO week; None: not within the horizon) and how late that is.
 
     ``slip_weeks`` = finish - due, never below zero; beyond the horizon it is the least it can be. ``without_deals``
-    is the slip if no deal took effort from its pool; ``top`` names the deals that pull it.
+    is the slip if no deal took effort from its pool; ``top`` names the deals that pull it. On whole paths the slip has
+    ``slip_mean`` and ``slip_p80``, and is more than nothing with probability ``late``.
     """
 
     work: str
@@ -65,6 +71,9 @@ class WorkState(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     finish: str | None
     slip_weeks: float
     without_deals: float = 0.0
+    slip_mean: float = 0.0
+    slip_p80: float = 0.0
+    late: float = 0.0
     top: list[TopDeal] = []
 
 

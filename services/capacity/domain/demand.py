@@ -31,6 +31,7 @@ from services.capacity.domain.tethers import Asking, Tethers
 from services.capacity.domain.timing import Timing, timing_of
 from shared.schemas.cell import CellKey
 from shared.schemas.plan import Plan
+from shared.schemas.week import add_weeks
 
 Floats = npt.NDArray[np.float64]
 
@@ -70,6 +71,14 @@ class PoolGroup(NamedTuple):
     moments: Floats
     weights: Floats
     lead: int
+
+    @property
+    def probability(self) -> float:
+        """The chance that a line of the group is won, larger ones counting more."""
+        if self.won:
+            return 1.0
+        second, squared = self.weights[2].sum(), self.weights[3].sum()
+        return float(min(squared / second, 1.0)) if second > 0 else 0.0
 
 
 @dataclass
@@ -210,6 +219,10 @@ class Demand:
     def shapes(self, pool: str, kernels: list[Kernel], places: Places) -> Shapes:
         """What one unit asks of ``pool``, for each kernel with its close place."""
         return shapes_of(kernels, places, self._axis.count, self._axis.start if self.is_cumulative(pool) else None)
+
+    def week(self, place: int) -> str:
+        """The name of the week at ``place``, on the axis or not."""
+        return add_weeks(self._axis.first, place)
 
     def is_cumulative(self, pool: str) -> bool:
         """Stocks and budgets: what was asked in one week is missing in all later ones."""

@@ -136,21 +136,13 @@ def _unnamed(groups: Sequence[PoolGroup], members: Members, z: Floats, rho: floa
     if rho <= 0:
         mean, variance, third = left.sum(axis=0)[:, None]
         return _Moments(mean, variance, third)
-    p = np.array([_probability(group) for group in groups])
+    p = np.array([group.probability for group in groups])
     spread = np.array([1 + group.kernel.effort_cv**2 for group in groups])
     then = given(p, rho, z)
     more = np.where(p > 0, then / np.where(p > 0, p, 1.0), 1.0)
     was = p * (spread - p)
     wider = np.where(was > 0, then * (spread - then) / np.where(was > 0, was, 1.0), 1.0)
     return _Moments(more @ left[:, 0], wider @ left[:, 1], wider @ left[:, 2])
-
-
-def _probability(group: PoolGroup) -> float:
-    """The chance that a line of the group is won, larger ones counting more."""
-    if group.won:
-        return 1.0
-    _, _, second, squared, *_ = group.weights.sum(axis=1).tolist()
-    return float(min(squared / second, 1.0)) if second > 0 else 0.0
 
 
 def _sum(others: _Moments, members: Members, chosen: Flags, chances: Floats) -> _Moments:

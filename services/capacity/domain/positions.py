@@ -11,6 +11,7 @@ from services.capacity.domain.backlog import backlog_of, delay_of
 from services.capacity.domain.capacity import PoolCapacity
 from services.capacity.domain.demand import PoolDemand
 from services.capacity.domain.exact_tail import Tail
+from services.capacity.domain.lateness import Waiting
 from services.capacity.domain.rounding import figures
 from shared.schemas.position import Position
 
@@ -32,6 +33,8 @@ class PoolState:
     demand: PoolDemand
     askers: Askers
     tail: Tail
+    waiting: Waiting | None = None
+    """On whole paths; None: not computed."""
 
     @property
     def of_deals(self) -> Floats:
@@ -76,6 +79,8 @@ def _columns(pool: PoolState, total: Floats) -> dict[str, Floats]:
     else:
         backlog = backlog_of(total, can, pool.capacity.backlog)
         delay = delay_of(backlog, can)
+    nothing = np.zeros(len(can))
+    waiting = pool.waiting or Waiting(nothing, nothing, nothing)
     return {
         "capacity": can,
         "planned": pool.capacity.planned,
@@ -91,4 +96,7 @@ def _columns(pool: PoolState, total: Floats) -> dict[str, Floats]:
         "headroom": can - total,
         "backlog": backlog,
         "delay_weeks": delay,
+        "backlog_mean": waiting.mean,
+        "backlog_p80": waiting.p80,
+        "late": waiting.late,
     }

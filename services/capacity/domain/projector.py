@@ -9,10 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-
-from services.capacity.domain.attribution import Askers
 from services.capacity.domain.axis import Axis, axis_of
 from services.capacity.domain.book import Book
 from services.capacity.domain.bookings import Bookings
@@ -20,19 +16,13 @@ from services.capacity.domain.bulk import Bulk
 from services.capacity.domain.capacity import PoolCapacity, capacity_of
 from services.capacity.domain.demand import Demand
 from services.capacity.domain.effects import Decisions, Reports
-from services.capacity.domain.exact_tail import from_moments, tail_of
 from services.capacity.domain.listing import Listing
-from services.capacity.domain.members import members_of
-from services.capacity.domain.positions import PoolState, positions_of
-from services.capacity.domain.rounding import figure
+from services.capacity.domain.pool import WHOLE, Depth, project_pool
 from services.capacity.domain.signals import Signals
-from services.capacity.domain.work import finish_all, items_on, left_by, slip_of
 from shared.schemas.cell import CellKey
 from shared.schemas.frame import BookingState, Frame, ListedDeal, MilestoneState, SignalState
 from shared.schemas.plan import Plan
 from shared.schemas.position import Position, WorkState
-
-Floats = npt.NDArray[np.float64]
 
 HEARTBEAT: Final = timedelta(hours=1)
 """A frame at least this often, so that durations, deadlines and report ages go on for its readers."""
@@ -62,8 +52,8 @@ class _Sent:
 class Projector:
     """Takes in what happened and answers with frames."""
 
-    def __init__(self, *, exact: bool = True) -> None:
-        self._exact = exact
+    def __init__(self, depth: Depth = WHOLE) -> None:
+        self._depth = depth
         self.book = Book()
         self.reports = Reports()
         self.decisions = Decisions()
@@ -172,7 +162,7 @@ class Projector:
         work: list[WorkState] = []
         for name in plan.pools:
             if name in pools:
-                rows, items = self._pool(name, plan, axis)
+                rows, items = project_pool(name, plan, axis, self._demand, self._capacities[name], self._depth)
                 positions += [row for row in rows if sent.positions.get((row.pool, row.week)) != row]
                 work += [item for item in items if sent.work.get(item.work) != item]
         sent.positions.update({(row.pool, row.week): row for row in positions})
@@ -203,52 +193,3 @@ class Projector:
             milestones=milestones if new_milestones else None,
             loading=sent.loading,
         )
-
-    def _pool(self, name: str, plan: Plan, axis: Axis) -> tuple[list[Position], list[WorkState]]:
-        pool, capacity = plan.pools[name], self._capacities[name]
-        cumulative = self._demand.is_cumulative(name)
-        base = np.full(axis.count, pool.base_load)
-        if cumulative:
-            base = np.cumsum(np.where(np.arange(axis.count) >= axis.start, base, 0.0))
-        # Work that comes before deals is one more load that no deal explains.
-        first, taken = finish_all(items_on(plan, name, "before-deals"), axis, capacity.counts - base)
-        demand, lines = self._demand.on(name), self._demand.lines(name)
-        limit = capacity.counts - base - taken
-        if self._exact:
-            groups, rho = self._demand.groups(name), plan.uncertainty.win_correlation
-            tail = tail_of(limit, demand, groups, members_of(lines), rho)
-        else:
-            tail = from_moments(limit, demand)
-        state = PoolState(
-            name=name,
-            unit=pool.unit,
-            cumulative=cumulative,
-            capacity=capacity,
-            base=base + taken,
-            demand=demand,
-            askers=Askers(lines),
-            tail=tail,
-        )
-        left = left_by(state.base + state.of_deals, capacity.counts, capacity.backlog)
-        alone = left_by(state.base, capacity.counts, capacity.backlog)
-        after = items_on(plan, name, "after-deals")
-        then, without = finish_all(after, axis, left)[0], finish_all(after, axis, alone)[0]
-        items = []
-        for item, finish in {**first, **then}.items():
-            work = plan.work[item]
-            last = finish.last if finish.last is not None else axis.count - 1
-            weeks = slice(finish.first, last + 1)
-            top = state.askers.top(weeks, float(state.of_deals[weeks].sum()))[0] if item in then else []
-            items.append(
-                WorkState(
-                    work=item,
-                    pool=name,
-                    effort=figure(work.effort),
-                    due=work.due,
-                    finish=axis.weeks[finish.last] if finish.last is not None else None,
-                    slip_weeks=float(slip_of(work, finish, axis)),
-                    without_deals=float(slip_of(work, without.get(item, finish), axis)),
-                    top=top,
-                )
-            )
-        return positions_of(state, axis), items

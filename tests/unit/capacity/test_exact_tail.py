@@ -39,11 +39,15 @@ def rows_of(deals: list[Sold], capacity: float, rho: float = 0.0, cv: float = 0.
             n,
             Line("basic", quantity=sold.units, probability=sold.p),
             stage="pushed",
-            close=(date(2026, 3, 31) + timedelta(weeks=sold.close)).isoformat(),
+            close=close_of(sold),
         )
         for n, sold in enumerate(deals)
     }
     return list(by_week(projected(made, said)).values())
+
+
+def close_of(sold: Sold) -> str:
+    return (date(2026, 3, 31) + timedelta(weeks=sold.close)).isoformat()
 
 
 def book(count: int, seed: int, cv: float = 0.0) -> list[Sold]:
