@@ -9,7 +9,7 @@ N       ?= 20
 SOURCES := headroom shared services tests $(wildcard benchmarks) $(wildcard deploy) $(wildcard examples)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint format bench faults lock clean
+.PHONY: help setup demo up test lint audit format bench faults lock clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,11 +51,17 @@ up: $(STAMP) ## Start broker, database and all services; Ctrl-C stops them (ARGS
 test: $(STAMP) ## Run the tests (ARGS="tests/unit -k cells")
 	@$(PY) -m pytest $(ARGS)
 
-lint: $(STAMP) ## Check style, types and who imports whom
+lint: $(STAMP) ## Check style, types, who imports whom, and what could be unsafe
 	$(PY) -m ruff check $(SOURCES)
 	$(PY) -m ruff format --check $(SOURCES)
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
+	$(PY) -m bandit --quiet --configfile pyproject.toml --recursive headroom shared services deploy
+
+audit: $(STAMP) ## Ask a vulnerability database about every package the image has (needs one that can be reached)
+	$(PY) -m venv .venv-audit
+	.venv-audit/bin/pip install --quiet --disable-pip-version-check pip-audit
+	.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements.runtime.lock
 
 format: $(STAMP) ## Put the sources into the one format
 	$(PY) -m ruff check --fix $(SOURCES)
@@ -76,4 +82,4 @@ lock: $(STAMP) ## Resolve requirements.lock anew, and of it what the image runs 
 	$(COMPILE) --extra otlp --extra image --constraint requirements.lock --upgrade --output-file requirements.runtime.lock
 
 clean: ## Remove the virtual environment and the caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .venv-audit .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -17,7 +17,7 @@ def default_data_folder() -> Path:
 
 def temporary_folder(prefix: str = "headroom-") -> Path:
     """A new folder whose path is short enough for a socket and which another account may pass through, not list."""
-    base = "/tmp" if Path("/tmp").is_dir() else None  # noqa: S108 — mkdtemp; macOS' own is too long for a socket
+    base = "/tmp" if Path("/tmp").is_dir() else None  # nosec B108 # noqa: S108 — mkdtemp; macOS' own is too long for a socket
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=base))
     folder.chmod(0o711)
     return folder

@@ -79,7 +79,7 @@ class EmbeddedPostgres:
 
     def create_database(self, name: str) -> str:
         """Make a database unless it exists; returns its URL."""
-        listed = self._psql(f"SELECT 1 FROM pg_database WHERE datname = '{name}'")  # noqa: S608 — our own names
+        listed = self._psql(f"SELECT 1 FROM pg_database WHERE datname = '{name}'")  # nosec B608 # noqa: S608 — our own names
         if not listed.strip():
             self._psql(f'CREATE DATABASE "{name}"')
         return self.url_of(name)
@@ -227,7 +227,7 @@ def _socket_folder(cluster: Path) -> Path:
     if len(str(cluster / _SOCKET).encode()) <= _LONGEST_SOCKET_PATH:
         return cluster
     digest = hashlib.sha256(str(cluster).encode()).hexdigest()[:16]
-    return Path("/tmp" if Path("/tmp").is_dir() else tempfile.gettempdir()) / f"headroom-pg-{digest}"  # noqa: S108
+    return Path("/tmp" if Path("/tmp").is_dir() else tempfile.gettempdir()) / f"headroom-pg-{digest}"  # nosec B108 # noqa: S108
 
 
 def _account() -> _Account:

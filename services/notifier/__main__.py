@@ -16,7 +16,14 @@ async def main(settings: NotifierSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     notifier = create_app(settings)
-    await patiently("migrating", lambda: asyncio.to_thread(upgrade, settings.database_url))
+    migrating = asyncio.create_task(patiently("migrating", lambda: asyncio.to_thread(upgrade, settings.database_url)))
+    stopping = asyncio.create_task(stop.wait())
+    # Told to stop while the database is away, it does not wait for it.
+    await asyncio.wait({migrating, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not migrating.done():
+        migrating.cancel()
+        return
+    migrating.result()
     await notifier.run(stop)
 
 
