@@ -45,6 +45,8 @@ def up(
     """
     if data is not None and ephemeral:
         raise typer.BadParameter("--data keeps data and --ephemeral keeps none: give one of them")
+    if plan is not None:
+        parse_plan(read_text(plan), str(plan))  # what is wrong with it is said before anything is started
     folder = None if ephemeral else (data or default_data_folder())
     clock = ClockSettings(as_of=as_of.replace(tzinfo=UTC) if as_of and not as_of.tzinfo else as_of, speed=speed)
     console = Console(stderr=True)

@@ -191,10 +191,18 @@ class LocalSystem:
 
     def _open_folder(self) -> None:
         """Make the data folder ours: two systems on one folder would destroy each other's data."""
-        if not self.data.exists():
-            self.data.mkdir(parents=True)
-            self.data.chmod(0o711)  # the database's account passes through; nobody else can list it
-        lock = self._stack.enter_context((self.data / "lock").open("a+"))
+        try:
+            if not self.data.exists():
+                self.data.mkdir(parents=True)
+                self.data.chmod(0o711)  # the database's account passes through; nobody else can list it
+            lock = self._stack.enter_context((self.data / "lock").open("a+"))
+        except OSError as error:
+            raise ConfigurationError(
+                "the data folder cannot be used",
+                where=str(self.data),
+                why=error.strerror or str(error),
+                do="Choose another with --data, or none with --ephemeral",
+            ) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as taken:
