@@ -34,5 +34,5 @@ def delay_of(backlog: Floats, capacity: Floats) -> Floats:
             whole = place - week - 2
             delay[week] = whole + (target - done[place - 1]) / (done[place] - done[place - 1])
         else:
-            delay[week] = count - week - 1 + ((target - done[-1]) / last if last > 0 else 0.0)
+            delay[week] = count - week - 1 + ((target - done[-1]) / last if last > 1e-9 else 0.0)
     return delay

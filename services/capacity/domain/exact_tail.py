@@ -31,6 +31,11 @@ SHARES: Final = (0.5, 0.8, 0.95)
 
 _NEGLIGIBLE: Final = 2e-4
 """Of a week's variance: a deal with less is one of the crowd."""
+_MANY: Final = 12
+_BLURRED: Final = 0.2
+_SMALL: Final = 0.05
+"""Where there are many deals and effort is so uncertain (its cv), those below this share of a week's variance sum to
+something as smooth as a gamma."""
 _LUMPY: Final = 0.1
 """Of a week's variance: where one deal has more, three moments do not tell the bands."""
 _SELDOM: Final = 0.05
@@ -40,7 +45,7 @@ _WIDE: Final = 7.0
 _FINE: Final = ((8, 512), (20, 512), (LARGEST, 256))
 """Up to so many deals in a week: so many points of the grid."""
 _POINTS: Final = 128
-"""Of the grid where no deal is taken as it is."""
+"""Of the grid where no deal is taken as it is, or only the largest of many with uncertain effort."""
 _SAME: Final = 1e-7
 """Relative: a sum so close to the limit is at it."""
 _AT_ONCE: Final = 150_000
@@ -85,19 +90,20 @@ def from_moments(limit: Floats, demand: PoolDemand) -> Tail:
 
 def tail_of(limit: Floats, demand: PoolDemand, groups: Sequence[PoolGroup], members: Members, rho: float) -> Tail:
     """The answer for every week of ``limit``, the amount by week above which there is too much."""
-    chosen = _largest(members, demand.variance)
+    chosen, blurred = _largest(members, demand.variance)
     z = np.concatenate((few(rho), all_of(rho)))
     count = len(few(rho))
     chances = given(members.probability, rho, z)
     unnamed = _unnamed(groups, members, z, rho)
     crowd = _sum(unnamed, members, ~chosen, chances)
     total = _sum(crowd, members, chosen, chances)
-    size = (members.most * chosen).max(axis=0, initial=0.0)
+    size = members.most.max(axis=0, initial=0.0)
     too_little = _unlikely(limit - total.mean[count - 1], total.variance[count - 1], size)
     too_much = _unlikely(total.mean[0] - limit, total.variance[0], size)
-    some = chosen.any(axis=0)
-    shares = members.variance * chosen / np.where(demand.variance > 0, demand.variance, 1.0)
-    matters = some & (~(too_little | too_much) | (shares.max(axis=0, initial=0.0) > _LUMPY))
+    some = size > 0
+    shares = members.variance / np.where(demand.variance > 0, demand.variance, 1.0)
+    lumpy = (shares * chosen).max(axis=0, initial=0.0) > _LUMPY
+    matters = chosen.any(axis=0) & (~(too_little | too_much) | lumpy)
     # The more deals a week's variance comes from, the more closely answers follow its mean.
     weight = np.clip(1 / np.maximum((shares**2).sum(axis=0), 1e-3) / 12 - 1 / 3, 0.0, 1.0)
     overload, bands = np.zeros(len(limit)), np.zeros((len(SHARES), len(limit)))
@@ -105,23 +111,28 @@ def tail_of(limit: Floats, demand: PoolDemand, groups: Sequence[PoolGroup], memb
     nobody, by_moments = _nobody(count, len(rest)), total.at(rest)
     overload[rest], bands[:, rest] = _exact(limit[rest], nobody, by_moments, by_moments, weight[rest], _POINTS)
     overload = np.where(some & too_little, 0.0, np.where(some & too_much, 1.0, overload))
-    for rows, points in _buckets(np.flatnonzero(matters), chosen):
+    for rows, points in _buckets(np.flatnonzero(matters), chosen, blurred):
         lumps = _lumps(members, chosen[:, rows], rows, chances[:count])
         exact = _exact(limit[rows], lumps, crowd.at(rows), total.at(rows), weight[rows], points)
         overload[rows], bands[:, rows] = exact
     return Tail(overload, list(bands))
 
 
-def _largest(members: Members, variance: Floats) -> Flags:
-    """Which deals are taken as they are, by deal and week."""
+def _largest(members: Members, variance: Floats) -> tuple[Flags, Flags]:
+    """Which deals are taken as they are, by deal and week; and the weeks in which those of uncertain effort are not."""
     own = members.variance
     chosen = own > _NEGLIGIBLE * variance
+    uncertain = (np.array(members.cvs) >= _BLURRED)[members.effort][:, None]
+    many = chosen.sum(axis=0) > _MANY
+    small = chosen & uncertain & (own < _SMALL * variance) & many
+    blurred = many & (chosen <= uncertain).all(axis=0)
+    chosen &= ~small
     if len(own) > LARGEST:
-        order = np.argsort(-own, axis=0, kind="stable")[:LARGEST]
+        order = np.argpartition(-own, LARGEST, axis=0)[:LARGEST]
         among = np.zeros_like(chosen)
         np.put_along_axis(among, order, True, axis=0)
         chosen &= among
-    return chosen
+    return chosen, blurred
 
 
 def _unnamed(groups: Sequence[PoolGroup], members: Members, z: Floats, rho: float) -> _Moments:
@@ -165,15 +176,17 @@ def _unlikely(distance: Floats, variance: Floats, size: Floats) -> Flags:
     return np.asarray(exponent > -np.log(_UNLIKELY))
 
 
-def _buckets(rows: Places, chosen: Flags) -> list[tuple[Places, int]]:
+def _buckets(rows: Places, chosen: Flags, blurred: Flags) -> list[tuple[Places, int]]:
     """The weeks in portions of about as many deals each, with the points that their grids have."""
     many = chosen[:, rows].sum(axis=0)
+    smooth = blurred[rows]
     found = []
     least = 0
     for most, points in _FINE:
-        here = rows[(many > least) & (many <= most)]
-        portion = max(_AT_ONCE // (most * points), 1)
-        found += [(here[start : start + portion], points) for start in range(0, len(here), portion)]
+        inside = (many > least) & (many <= most)
+        for here, fine in ((rows[inside & smooth], _POINTS), (rows[inside & ~smooth], points)):
+            portion = max(_AT_ONCE // (most * fine), 1)
+            found += [(here[start : start + portion], fine) for start in range(0, len(here), portion)]
         least = most
     return found
 
@@ -181,6 +194,7 @@ def _buckets(rows: Places, chosen: Flags) -> list[tuple[Places, int]]:
 def _exact(
     limit: Floats, lumps: Lumps, crowd: _Moments, total: _Moments, weight: Floats, points: int
 ) -> tuple[Floats, Floats]:
+    """P(more than the limit), and the quantiles, of lumps and crowd together."""
     count = len(lumps.chances)
     crowd = crowd.first(count)
     grid, offset = _grid(lumps, crowd, points)
@@ -191,15 +205,63 @@ def _exact(
     nobody = (grid.first == 0)[:, None] & (np.arange(points) == 0)
     sums = np.where(nobody & uncertain[:, None], 0.0, sums)
     lost = _lost(lumps, masses, sums, nobody)
-    smear = np.where(nobody, lost[:, None], (uncertain * grid.step**2 / 12 + lost)[:, None])
-    slack = limit + _SAME * np.maximum(np.abs(limit), 1.0)
-    over = []
-    for number, mass in enumerate(masses):
-        moments = crowd.mean[number][:, None], crowd.variance[number][:, None] + smear, crowd.third[number][:, None]
-        over.append((mass * exceeds(slack[:, None] - sums, *np.broadcast_arrays(*moments))).sum(axis=1))
-    overload = over_all(np.clip(np.array(over), 0.0, 1.0), total.score(limit), weight)
     wider = _Moments(crowd.mean, crowd.variance + lost, crowd.third)
-    return overload, _bands(masses, sums, wider, total, weight, uncertain, grid, offset)
+    together = _together(masses, sums, wider, grid, offset)
+    slack = limit + _SAME * np.maximum(np.abs(limit), 1.0)
+    over = 1.0 - together.up_to(slack)
+    apart = np.flatnonzero(~together.smooth)
+    smear = np.where(nobody, lost[:, None], (uncertain * grid.step**2 / 12 + lost)[:, None])[apart]
+    for number, mass in enumerate(masses):
+        here = crowd.at(apart)
+        moments = here.mean[number][:, None], here.variance[number][:, None] + smear, here.third[number][:, None]
+        above = exceeds(slack[apart, None] - sums[apart], *np.broadcast_arrays(*moments))
+        over[number, apart] = (mass[apart] * above).sum(axis=1)
+    overload = over_all(np.clip(over, 0.0, 1.0), total.score(limit), weight)
+    return overload, _bands(together, total, weight, uncertain)
+
+
+@dataclass(frozen=True)
+class _Together:
+    """Lumps and crowd: ``below`` is the probability of up to each point by situation, week and point.
+
+    ``places`` are the amounts at the points, ``step`` apart. Where the crowd is ``smooth`` what lies at a point is
+    spread evenly about it; elsewhere it is just there.
+    """
+
+    below: Floats
+    places: Floats
+    step: Floats
+    smooth: Flags
+
+    def up_to(self, amount: Floats) -> Floats:
+        """P(no more than so much) by situation and week, where it is smooth."""
+        at = np.clip((amount - self.places[:, 0]) / self.step + 0.5, -1.0, float(self.places.shape[1]))
+        point = np.clip(np.floor(at).astype(np.intp), 0, self.places.shape[1] - 1)
+        rows = np.arange(len(at))
+        least = np.where(point > 0, self.below[:, rows, np.maximum(point - 1, 0)], 0.0)
+        return np.asarray(least + np.clip(at - point, 0.0, 1.0) * (self.below[:, rows, point] - least))
+
+
+def _together(masses: Floats, sums: Floats, crowd: _Moments, grid: Grid, offset: Floats) -> _Together:
+    smooth = crowd.variance.min(axis=0) > grid.step**2
+    spread = crowd.variance.max(axis=0) > (0.3 * grid.step) ** 2
+    begin = np.where(spread, offset, crowd.mean[len(masses) // 2])
+    if not spread.any():
+        return _Together(np.cumsum(masses, axis=2), sums + begin[:, None], grid.step, smooth)
+    edges = offset[:, None] + (np.arange(grid.points + 1) - 0.5) * grid.step[:, None]
+    moments = (np.broadcast_to(each[..., None], (*each.shape, grid.points + 1)) for each in _each(crowd))
+    above = exceeds(np.broadcast_to(edges, (len(masses), *edges.shape)), *moments)
+    above[..., 0], above[..., -1] = 1.0, 0.0
+    part = np.where(spread[:, None], -np.diff(above), np.eye(1, grid.points))
+    both = np.fft.irfft(np.fft.rfft(masses) * np.fft.rfft(part), grid.points)
+    even = (grid.first[:, None] + np.arange(grid.points)) * grid.step[:, None]
+    moved = (masses[len(masses) // 2] * (sums - even)).sum(axis=1)
+    places = np.where(spread[:, None], even + moved[:, None], sums) + begin[:, None]
+    return _Together(np.clip(np.cumsum(both, axis=2), 0.0, 1.0), places, grid.step, smooth)
+
+
+def _each(moments: _Moments) -> tuple[Floats, Floats, Floats]:
+    return moments.mean, moments.variance, moments.third
 
 
 def _lost(lumps: Lumps, masses: Floats, sums: Floats, nobody: Flags) -> Floats:
@@ -247,58 +309,33 @@ def _grid(lumps: Lumps, crowd: _Moments, points: int) -> tuple[Grid, Floats]:
     return Grid(step, np.floor(low / step - spare / 2).clip(0).astype(np.intp), points), offset
 
 
-def _bands(
-    masses: Floats,
-    sums: Floats,
-    crowd: _Moments,
-    total: _Moments,
-    weight: Floats,
-    uncertain: Flags,
-    grid: Grid,
-    offset: Floats,
-) -> Floats:
+def _bands(together: _Together, total: _Moments, weight: Floats, uncertain: Flags) -> Floats:
     """The quantiles of lumps and crowd together: shape (len(SHARES), weeks)."""
-    edges = offset[:, None] + (np.arange(grid.points + 1) - 0.5) * grid.step[:, None]
-    below = []
-    spread = crowd.variance.max(axis=0) > (0.3 * grid.step) ** 2
-    for number, mass in enumerate(masses):
-        if spread.any():
-            moments = (crowd.mean[number], crowd.variance[number], crowd.third[number])
-            above = exceeds(edges, *(np.broadcast_to(each[:, None], edges.shape) for each in moments))
-            above[:, 0], above[:, -1] = 1.0, 0.0
-            part = np.where(spread[:, None], -np.diff(above), np.eye(1, grid.points))
-            both = np.fft.irfft(np.fft.rfft(mass) * np.fft.rfft(part), grid.points)
-            below.append(np.clip(np.cumsum(both, axis=1), 0.0, 1.0))
-        else:
-            below.append(np.cumsum(mass, axis=1))
-    begin = np.where(spread, offset, crowd.mean[len(masses) // 2])
-    even = (grid.first[:, None] + np.arange(grid.points)) * grid.step[:, None]
-    moved = (masses[len(masses) // 2] * (sums - even)).sum(axis=1)
-    places = np.where(spread[:, None], even + moved[:, None], sums) + begin[:, None]
-    at, least, most = _quantile_points(np.array(below), places, total, weight)
-    found = places[np.arange(len(sums)), at]
+    at, least, most = _quantile_points(together, total, weight)
+    found = together.places[np.arange(len(weight)), at]
     part = (np.array(SHARES)[:, None] - least) / np.where(most > least, most - least, 1.0)
-    smooth = spread | (uncertain & (found > 0))
-    found = found + np.where(smooth, np.clip(part, 0.0, 1.0) - 0.5, 0.0) * grid.step
+    even = together.smooth | (uncertain & (found > 0))
+    found = found + np.where(even, np.clip(part, 0.0, 1.0) - 0.5, 0.0) * together.step
     return np.asarray(np.maximum.accumulate(np.maximum(found, 0.0), axis=0))
 
 
-def _quantile_points(below: Floats, sums: Floats, total: _Moments, weight: Floats) -> tuple[Places, Floats, Floats]:
-    """Where the share of each quantile is first reached, by quantile and week; what is below that point, and up to it.
-
-    ``below`` is by situation, week and point, ``sums`` by week and point.
-    """
+def _quantile_points(together: _Together, total: _Moments, weight: Floats) -> tuple[Places, Floats, Floats]:
+    """By quantile and week: where its share is first reached, and the probability below that point and up to it."""
+    below, places = together.below, together.places
     _, weeks, points = below.shape
     rows = np.arange(weeks)
     shares = np.array(SHARES)[:, None] - 1e-9
 
     def up_to(at: Places) -> Floats:
         inside = np.where(at >= 0, below[:, rows, np.maximum(at, 0)], 0.0)
-        return over_all(inside, -total.score(sums[rows, np.maximum(at, 0)]), weight)
+        return over_all(inside, -total.score(places[rows, np.maximum(at, 0)]), weight)
 
+    if len(below) == 1:
+        high = (below[0] < shares[..., None]).sum(axis=2).clip(0, points - 1)
+        return high, up_to(high - 1), up_to(high)
     low = np.full((len(SHARES), weeks), -1)
     high = np.full((len(SHARES), weeks), points - 1)
-    for _ in range(int(points).bit_length()):
+    while (high - low).max(initial=0) > 1:
         middle = (low + high) // 2
         reached = up_to(middle) >= shares
         high, low = np.where(reached, middle, high), np.where(reached, low, middle)
