@@ -10,7 +10,7 @@ import aiohttp
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from headroom.door import Refused
 from shared.errors import BadInput, ConfigurationError, NotReady
@@ -40,7 +40,17 @@ def list_recalibrations(
     if as_json:
         print(json.dumps(items))
         return
-    table = Table("id", "state", "severity", "trigger", "scope", "weeks", "decide by", "owners", "answers")
+    table = Table(
+        Column("id", no_wrap=True, min_width=36),
+        "state",
+        "severity",
+        "trigger",
+        "scope",
+        "weeks",
+        "decide by",
+        "owners",
+        "answers",
+    )
     for item in items:
         said = item["recalibration"]
         table.add_row(*map(escape, _row(item["state"], said, len(item["answers"]))))

@@ -32,8 +32,14 @@ def create_engine(url: str, *, pool_size: int = 5) -> AsyncEngine:
 
     Errors do not show the values of a statement: secrets are among them.
     """
+    if not url:
+        raise ConfigurationError(
+            "the database address is not set",
+            where="HEADROOM_DATABASE_URL",
+            do="Give it as postgresql+asyncpg://user@host/database; `make up` prints the line for its own",
+        )
     if not url.startswith("postgresql+asyncpg://"):
-        shown = url.split("://", 1)[0] or "nothing"
+        shown = url.split("://", 1)[0]
         raise ConfigurationError(
             "the database address is not usable",
             where="HEADROOM_DATABASE_URL",
