@@ -6,6 +6,7 @@ import typer
 
 from headroom import dead_letters, keys, load, migrate, plan, recalibrations, topics, triggers
 from headroom.asyncapi import asyncapi
+from headroom.backtest import backtest
 from headroom.demo.command import demo
 from headroom.doctor import doctor
 from headroom.door import Refused
@@ -26,6 +27,7 @@ app.command("migrate")(migrate.migrate)
 app.command("asyncapi")(asyncapi)
 app.command("doctor")(doctor)
 app.command("rebuild")(rebuild)
+app.command("backtest")(backtest)
 app.add_typer(plan.app, name="plan")
 app.add_typer(load.app, name="load")
 app.add_typer(triggers.app, name="triggers")

@@ -1,0 +1,160 @@
+"""``headroom backtest``: what the model would have said, day by day, of events that were recorded or given."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import date, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from headroom.backtest_page import page
+from headroom.load_events import loadable
+from headroom.load_mapping import MappingError, parse_mapping
+from headroom.load_rows import read_rows
+from headroom.plan import read_text
+from headroom.replay import Replay, Replayer
+from shared.errors import BadInput
+from shared.schemas.plan import Plan
+from shared.schemas.plan_file import parse_plan
+
+PlanFile = Annotated[Path, typer.Option("--plan", metavar="PLAN.yaml", help="The plan to hold the events against.")]
+Events = Annotated[
+    Path, typer.Option("--events", metavar="FILE", help="CloudEvents, one JSON a line; or a CSV, with --map.")
+]
+Map = Annotated[Path | None, typer.Option("--map", metavar="MAPPING.yaml", help="What the columns of a CSV mean.")]
+From = Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day that is projected.")]
+To = Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="The last day.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+Html = Annotated[Path | None, typer.Option("--html", metavar="OUT.html", help="Write pictures: one page by itself.")]
+
+
+def backtest(
+    plan_file: PlanFile,
+    events: Events,
+    map_file: Map = None,
+    first: From = None,
+    last: To = None,
+    as_json: Json = False,
+    html: Html = None,
+) -> None:
+    """Replay events through the model with a virtual clock, and tell what it would have said when.
+
+    No broker and no database are needed. Ends with 3 when some events could not be used.
+    """
+    plan = parse_plan(read_text(plan_file), str(plan_file))
+    replayer = Replayer(plan, first.date() if first else None, last.date() if last else None)
+    started = perf_counter()
+    lines = _of_csv(events, map_file) if map_file is not None else _lines(events)
+    with _bar(events, map_file is None) as moved:
+        for raw in lines:
+            if not replayer.take(raw):
+                break
+            moved(len(raw) + 1)
+        found = replayer.end()
+    rate = found.events / max(perf_counter() - started, 1e-9)
+    if html is not None:
+        html.write_text(page(plan, found), encoding="utf-8")
+    if as_json:
+        print(json.dumps(summary(plan, found, rate), default=str))
+    else:
+        _show(plan, found, rate)
+    if found.unusable:
+        raise typer.Exit(3)
+
+
+def summary(plan: Plan, found: Replay, rate: float) -> dict[str, Any]:
+    """Everything, as JSON says it."""
+    return {
+        "plan": plan.plan,
+        "events": found.events,
+        "events_per_second": round(rate),
+        "unusable": found.unusable,
+        "rejected": [{"event": number, "reason": reason} for number, reason in found.rejected],
+        "days": [asdict(day) for day in found.days],
+        "positions": msgspec.to_builtins(found.positions),
+        "work": msgspec.to_builtins(found.work),
+    }
+
+
+def _lines(file: Path) -> Iterator[bytes]:
+    try:
+        with file.open("rb") as opened:
+            for line in opened:
+                if line.strip():
+                    yield line
+    except OSError as error:
+        raise BadInput("the file cannot be read", where=str(file), why=error.strerror or str(error)) from None
+
+
+def _of_csv(file: Path, map_file: Path) -> Iterator[bytes]:
+    """The dated events of a CSV; what its rows do not say is told on the error stream. A bad mapping ends with 2."""
+    try:
+        mapping_file = parse_mapping(read_text(map_file), str(map_file))
+        with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as opened:
+            found = loadable(read_rows(opened, mapping_file, str(file)), mapping_file.mapping, None)
+    except MappingError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    except OSError as error:
+        raise BadInput("the file cannot be read", where=str(file), why=error.strerror or str(error)) from None
+    for one in found.rejected:
+        typer.echo(f"{file}:{one.line}: {one.reason}", err=True)
+    for event in found.events:
+        yield msgspec.json.encode(event.body)
+
+
+@contextmanager
+def _bar(file: Path, known: bool) -> Iterator[Any]:
+    """A progress bar on terminals, by bytes read; nothing elsewhere."""
+    console = Console(stderr=True)
+    total = file.stat().st_size if known and file.exists() else None
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task("Replaying", total=total)
+        yield lambda size: progress.advance(task, size)
+
+
+def _show(plan: Plan, found: Replay, rate: float) -> None:
+    console = Console()
+    console.print(
+        f"{found.events:,} events on {len(found.days):,} days at {rate:,.0f} events/s; "
+        f"{found.unusable:,} could not be used"
+    )
+    for number, reason in found.rejected[:20]:
+        console.print(f"  event {number}: {escape(reason)}")
+    pools = Table("pool", "worst P(overload)", "seen on", "worst P(late)", "seen on", "first overloaded week")
+    for name in plan.pools:
+        over, over_day = _worst(found, name, "overload")
+        late, late_day = _worst(found, name, "late")
+        last = next((pool for pool in found.days[-1].pools if pool.pool == name), None) if found.days else None
+        week = (last.first_overloaded if last else None) or "none"
+        pools.add_row(escape(name), f"{over:.0%}", str(over_day or ""), f"{late:.0%}", str(late_day or ""), week)
+    console.print(pools)
+    if plan.work:
+        work = Table("work item", "due", "done", "slip", "P(slip)", "first seen slipping")
+        for item in found.work:
+            seen = next((day.day for day in found.days for one in day.work
+                         if one.work == item.work and one.slip_weeks > 0), None)  # fmt: skip
+            slip = f"{item.slip_weeks:g} weeks (mean {item.slip_mean:.1f})"
+            done = item.finish or "not in the weeks shown"
+            work.add_row(escape(item.work), item.due, done, slip, f"{item.late:.0%}", str(seen or ""))
+        console.print(work)
+
+
+def _worst(found: Replay, pool: str, what: str) -> tuple[float, date | None]:
+    """The largest value over all days, and the first day that had it."""
+    worst, on = 0.0, None
+    for day in found.days:
+        for one in day.pools:
+            if one.pool == pool and getattr(one, what) > worst:
+                worst, on = getattr(one, what), day.day
+    return worst, on

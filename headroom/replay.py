@@ -1,0 +1,204 @@
+"""Recorded events through the very code that runs live, with a virtual clock and no broker.
+
+Order of effects, as between the topics: an event is read and merged into its deal, the deal is folded into cells, and
+at the start of each day (of the plan's time zone) the cells that changed are taken into the book and projected. The
+clock is the newest time that an event has told.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from services.capacity.domain import contribution
+from services.capacity.domain.cells import Cells
+from services.capacity.domain.pool import WHOLE, Depth
+from services.capacity.domain.projector import PlanInForce, Projector
+from services.ingest.domain.change import DealChange, Unusable
+from services.ingest.domain.merge import merge
+from services.ingest.normalise import cloudevents
+from shared.schemas.cell import Cell, Mark
+from shared.schemas.deal import Deal
+from shared.schemas.deal import encode as encode_deal
+from shared.schemas.plan import Plan
+from shared.schemas.position import Position, WorkState
+from shared.schemas.report import Report, record_key
+
+_DAY: Final = timedelta(days=1)
+MOST_REJECTED: Final = 1000
+"""Events that could not be used are all counted, and so many of them kept with their reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolDay:
+    """A pool as it was projected on a day: this week's use, the worst of the weeks shown, the first overloaded week."""
+
+    pool: str
+    utilisation: float | None
+    overload: float
+    late: float
+    backlog: float
+    backlog_mean: float
+    first_overloaded: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkDay:
+    """A work item as it was projected on a day."""
+
+    work: str
+    finish: str | None
+    slip_weeks: float
+    slip_mean: float
+    late: float
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One projection, at the start of ``day``; ``events`` were taken in since the one before."""
+
+    day: date
+    events: int
+    pools: list[PoolDay]
+    work: list[WorkDay]
+
+
+@dataclass
+class Replay:
+    """What replaying came to. ``rejected`` are events by number (from 1) with the reason."""
+
+    days: list[Day] = field(default_factory=list)
+    positions: list[Position] = field(default_factory=list)
+    work: list[WorkState] = field(default_factory=list)
+    events: int = 0
+    unusable: int = 0
+    rejected: list[tuple[int, str]] = field(default_factory=list)
+
+
+class Replayer:
+    """Takes events in one after the other; ``first`` and ``last`` are the days that are projected, None: all."""
+
+    def __init__(self, plan: Plan, first: date | None = None, last: date | None = None, depth: Depth = WHOLE) -> None:
+        self._plan, self._first, self._last = plan, first, last
+        self._zone = ZoneInfo(plan.timezone)
+        self._in_force = PlanInForce(f"{plan.plan}@{plan.version or 1}", plan)
+        self._cells = Cells()
+        self._projector = Projector(depth)
+        self._deals: dict[str, Deal] = {}
+        self._clock: datetime | None = None
+        self._next: datetime | None = None
+        self._taken = 0
+        self._upto = 0
+        self.found = Replay()
+
+    def take(self, raw: bytes) -> bool:
+        """Take in one CloudEvent in structured JSON; False: it lies after the last day, and nothing more is wanted."""
+        self.found.events += 1
+        try:
+            said = cloudevents.read(cloudevents.structured(raw), self._clock or datetime.now(UTC))
+            at = _time_of(said)
+            if self._last is not None and at >= self._start_of(self._last + _DAY):
+                self.found.events -= 1
+                return False
+            self._move_to(at)
+            self._put(said)
+        except Unusable as error:
+            self.found.unusable += 1
+            if len(self.found.rejected) < MOST_REJECTED:
+                self.found.rejected.append((self.found.events, f"{error.reason}: {error.why}"))
+        return True
+
+    def end(self) -> Replay:
+        """Project what is left; answers all of it."""
+        if self._clock is not None:
+            if self._last is not None:
+                self._move_to(self._start_of(self._last))
+            self._project(self._clock)
+            self.found.positions = list(self._projector.positions.values())
+            self.found.work = list(self._projector.work.values())
+        return self.found
+
+    def _put(self, said: DealChange | Report | Any) -> None:
+        self._taken += 1
+        if isinstance(said, DealChange):
+            merged = merge(self._deals.get(said.deal_id), said).deal
+            if merged is not None:
+                self._deals[merged.id] = merged
+                self._upto += 1
+                self._cells.put(merged.id, contribution.decode(encode_deal(merged)))
+        elif isinstance(said, Report):
+            self._projector.reported(self._projector.reports.put(record_key(said), said))
+        elif self._projector.signals.put(said):
+            self._projector.observed()
+
+    def _move_to(self, at: datetime) -> None:
+        """Let the clock run up to ``at``, and project at each day's start on the way."""
+        if self._clock is None or self._next is None:
+            begin = at.astimezone(self._zone).date()
+            self._clock, self._next = at, self._start_of(max(begin + _DAY, self._first or date.min))
+        while self._next <= at:
+            self._project(self._next)
+            self._next = self._start_of(self._next.astimezone(self._zone).date() + _DAY)
+        self._clock = max(self._clock, at)
+
+    def _start_of(self, day: date) -> datetime:
+        return datetime.combine(day, time(), self._zone).astimezone(UTC)
+
+    def _project(self, now: datetime) -> None:
+        book = self._projector.book
+        for state in self._cells.changed():
+            book.stage(
+                Cell(
+                    partition=0,
+                    generation=0,
+                    key=state.key,
+                    own=state.own,
+                    stage=state.stage,
+                    listed=state.listed,
+                    members=state.members,
+                )
+            )
+        self._projector.cells_changed(book.apply(Mark(partition=0, generation=0, upto=self._upto)))
+        frame = self._projector.project(now, self._in_force)
+        day = now.astimezone(self._zone).date()
+        week = frame.week if frame is not None else None
+        self.found.days.append(Day(day, self._taken, list(self._pools(week)), list(self._work())))
+        self._taken = 0
+
+    def _pools(self, week: str | None) -> Iterator[PoolDay]:
+        by_pool: dict[str, list[Position]] = {name: [] for name in self._plan.pools}
+        for row in self._projector.positions.values():
+            by_pool[row.pool].append(row)
+        for pool, rows in by_pool.items():
+            present = next((row for row in rows if row.week == week), None)
+            over = sorted(row.week for row in rows if row.headroom < 0)
+            yield PoolDay(
+                pool=pool,
+                utilisation=present.utilisation if present is not None else None,
+                overload=max((row.overload for row in rows), default=0.0),
+                late=max((row.late for row in rows), default=0.0),
+                backlog=max((row.backlog for row in rows), default=0.0),
+                backlog_mean=max((row.backlog_mean for row in rows), default=0.0),
+                first_overloaded=over[0] if over else None,
+            )
+
+    def _work(self) -> Iterator[WorkDay]:
+        for item in self._projector.work.values():
+            yield WorkDay(item.work, item.finish, item.slip_weeks, item.slip_mean, item.late)
+
+
+def replay(plan: Plan, events: Iterable[bytes], first: date | None = None, last: date | None = None) -> Replay:
+    """All of ``events``, in their order."""
+    replayer = Replayer(plan, first, last)
+    for raw in events:
+        if not replayer.take(raw):
+            break
+    return replayer.end()
+
+
+def _time_of(said: Any) -> datetime:
+    if isinstance(said, DealChange | Report):
+        return datetime.fromtimestamp(said.stamp.time / 1000, UTC)
+    moment: datetime = said.time
+    return moment

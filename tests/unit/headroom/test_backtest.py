@@ -1,0 +1,111 @@
+"""The story of the example, replayed without a broker: what is said when, and that live says the same."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from headroom.cli import app
+from headroom.replay import replay
+from headroom.story import read_story
+from shared.schemas.plan_file import parse_plan
+from tests.unit.demo.model import Model
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "margin-volume-trap"
+STORY = read_story(EXAMPLE / "story.yaml")
+PLAN = parse_plan((EXAMPLE / "plan.yaml").read_text(), "plan.yaml")
+EVENTS = [msgspec.json.encode(moment.event) for moment in STORY.moments]
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("backtest") / "events.jsonl"
+    made.write_bytes(b"\n".join(EVENTS) + b"\n")
+    return made
+
+
+def test_the_slip_is_seen_weeks_before_the_release_is_due() -> None:
+    found = replay(PLAN, EVENTS)
+    assert (found.events, found.unusable) == (len(EVENTS), 0)
+    first = next(day.day for day in found.days for one in day.work if one.work == "core-release" and one.slip_weeks > 2)
+    # Due at the end of 2026-W25, the 21st of June.
+    assert first.isoformat() < "2026-05-24"
+    (release,) = [item for item in found.work if item.work == "core-release"]
+    assert release.slip_weeks == 6.0
+    assert release.late > 0.95
+    assert found.days == sorted(found.days, key=lambda day: day.day)
+
+
+def test_it_says_what_the_live_shards_say_at_the_same_moment() -> None:
+    day = STORY.launch + timedelta(days=14)
+    now = STORY.start_of(day)
+    before = [moment for moment in STORY.moments if moment.at < now]
+    model = Model(PLAN)
+    model.tell(before)
+    model.look(now)
+    found = replay(PLAN, [msgspec.json.encode(moment.event) for moment in STORY.moments], first=day, last=day)
+    (one, *_) = [projected for projected in found.days if projected.day == day]
+    for work in one.work:
+        live = model.work[work.work]
+        assert (work.finish, work.slip_weeks, work.slip_mean, work.late) == (
+            live.finish, live.slip_weeks, live.slip_mean, live.late,
+        )  # fmt: skip
+    for pool in one.pools:
+        rows = [row for (name, _), row in model.positions.items() if name == pool.pool]
+        assert pool.overload == max(row.overload for row in rows)
+        assert pool.late == max(row.late for row in rows)
+
+
+def test_only_the_days_asked_for_are_projected() -> None:
+    first, last = STORY.launch, STORY.launch + timedelta(days=5)
+    found = replay(PLAN, EVENTS, first, last)
+    days = [day.day for day in found.days]
+    assert (days[0], max(days)) == (first, last)
+    assert found.events < len(EVENTS)
+
+
+def test_what_cannot_be_used_is_counted_with_the_reason_and_ends_with_3(file: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jsonl"
+    broken.write_bytes(EVENTS[0] + b"\n{not json}\n" + EVENTS[1] + b"\n")
+    done = CliRunner().invoke(
+        app, ["backtest", "--plan", str(EXAMPLE / "plan.yaml"), "--events", str(broken), "--json"]
+    )
+    said = json.loads(done.stdout)
+    assert (done.exit_code, said["events"], said["unusable"]) == (3, 3, 1)
+    assert [(one["event"], one["reason"].split(":")[0]) for one in said["rejected"]] == [(2, "malformed")]
+
+
+def test_the_command_prints_tables_and_writes_one_page_that_needs_nothing_else(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+    done = CliRunner().invoke(
+        app, ["backtest", "--plan", str(EXAMPLE / "plan.yaml"), "--events", str(file), "--html", str(out)]
+    )
+    assert done.exit_code == 0
+    assert "core-release" in done.stdout
+    html = out.read_text()
+    assert html.count("<svg") == 4
+    assert "http" not in html
+    assert "src=" not in html
+
+
+def test_a_csv_with_its_mapping(tmp_path: Path) -> None:
+    table = tmp_path / "deals.csv"
+    table.write_text(
+        "id,day,stage,product,amount\n1,2026-04-01,won,business,24000\n2,2026-04-03,qualified,business,1\n"
+    )
+    mapping = tmp_path / "mapping.yaml"
+    mapping.write_text(
+        "name: old\nid: id\nfields: {product: product, amount: amount, stage: stage, close: day}\n"
+        "events:\n  - {name: said, on: day, set: {stage: stage}}\n"
+    )
+    done = CliRunner().invoke(
+        app,
+        ["backtest", "--plan", str(EXAMPLE / "plan.yaml"), "--events", str(table), "--map", str(mapping), "--json"],
+    )
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)
+    assert said["events"] == 2
+    assert any(row.get("booked", 0) > 0 for row in said["positions"] if row["pool"] == "implementation")
