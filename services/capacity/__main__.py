@@ -1,5 +1,10 @@
 """``python -m services.capacity fold|project|views``: one process of capacity, until SIGTERM or SIGINT."""
 
+import os
+
+# Products of matrices here are small: threads of their own cost more than they bring, most of all on a busy machine.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import argparse
 import asyncio
 import signal
