@@ -6,6 +6,9 @@ from typing import Final
 
 DEALS_A_SECOND: Final = 1000
 """From so many on it is a load; what people and CRMs do by hand is far below."""
+STILL: Final = DEALS_A_SECOND // 2
+"""With fewer it is over: below where one begins, so that a load which stutters is one, and well above what goes on
+arriving in a busy system, or whoever waits for the end of a load would wait for ever."""
 _WINDOW: Final = timedelta(seconds=1)
 _LOOKS: Final = 50
 """So many looks without a load end it too, for a clock that stands still."""
@@ -29,5 +32,5 @@ class Bulk:
             self._applied.append((now, came))
         while self._applied and now - self._applied[0][0] > _WINDOW:
             self._applied.popleft()
-        many = sum(count for _, count in self._applied) >= DEALS_A_SECOND
-        self.loading = self._looks < _LOOKS and (many or (self.loading and bool(self._applied)))
+        enough = STILL if self.loading else DEALS_A_SECOND
+        self.loading = self._looks < _LOOKS and sum(count for _, count in self._applied) >= enough

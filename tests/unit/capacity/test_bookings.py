@@ -123,6 +123,18 @@ def test_a_load_is_seen_and_its_end() -> None:
     assert not bulk.loading
 
 
+def test_a_load_ends_although_deals_go_on_coming() -> None:
+    """As after a restart of the fold, which brings what came meanwhile at once, into a stream that never pauses."""
+    bulk, applied = Bulk(), 2 * DEALS_A_SECOND
+    bulk.see(0, NOW)
+    bulk.see(applied, NOW)
+    assert bulk.loading
+    for step in range(1, 30):
+        applied += 30
+        bulk.see(applied, NOW + step * timedelta(seconds=0.1))
+    assert not bulk.loading
+
+
 def test_what_people_do_by_hand_is_no_load() -> None:
     bulk = Bulk()
     for step in range(100):
