@@ -15,7 +15,7 @@ from tests.faults.harness import plan
 from tests.faults.harness.load import TIMEOUT
 from tests.faults.harness.system import System
 
-REFUSED, ACKNOWLEDGED, DECIDED = 0.01, 0.2, 0.2
+REFUSED, ACKNOWLEDGED, DECIDED = 0.01, 0.3, 0.3
 """Shares: of messages refused at first, of firings that somebody acknowledges, of those that somebody decides on."""
 HELPS_FOR = (5, 60)
 """Minutes of the system's time for which what was decided counts; nobody ever confirms it."""

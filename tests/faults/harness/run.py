@@ -61,14 +61,19 @@ class Run:
     async def one(self, kind: str) -> Outcome:
         """Do one fault, wait until the system is alive and at rest, and look at everything."""
         for _ in range(TRIES):
+            began, taken = time.monotonic(), self.scene.load.taken
             try:
                 outcome = await self._faulted(kind)
+                outcome.differences = await self.at_rest(anew="compaction" in kind)
+            except AssertionError as failed:
+                # It did not come back; what is missing by now says why.
+                outcome = Outcome(kind, str(failed), time.monotonic() - began, self.scene.load.taken - taken)
+                outcome.differences = await self.at_rest() + [Difference("lost", "recovery", str(failed))]
             except Void as void:
                 self.voided += 1
                 self.say(f"{kind}: void, {void}")
                 await self.scene.ready()
                 continue
-            outcome.differences = await self.at_rest(anew="compaction" in kind)
             self.outcomes.append(outcome)
             told = "; ".join(map(str, outcome.differences[:3])) or "nothing lost, nothing doubled"
             self.say(f"{len(self.outcomes)}. {kind}: {outcome.what}; recovered in {outcome.recovery:.1f} s; {told}")
@@ -100,17 +105,18 @@ class Run:
         """
         load, receiver = self.scene.load, self.scene.receiver
         receiver.refusing = False
-        await load.pause()
-        last: list[Difference] = []
+        last = [Difference("lost", "rest", "what is under way does not end")]
 
         async def none() -> bool:
             last[:] = await self.reconciler.differences()
             return not last
 
         try:
-            await receiver.settled()
+            async with asyncio.timeout(AT_REST_WITHIN):
+                await load.pause()
+                await receiver.settled()
             await eventually(none, within=AT_REST_WITHIN, every=0.3, what="rest")
-        except AssertionError:
+        except (AssertionError, TimeoutError):
             return list(last)
         else:
             return await self._read_anew() if anew else []
