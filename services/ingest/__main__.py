@@ -4,6 +4,8 @@ import argparse
 import asyncio
 import signal
 
+import uvloop
+
 from services.ingest.app import run_door, run_normaliser
 from services.ingest.settings import IngestSettings
 from shared import telemetry
@@ -25,7 +27,7 @@ def main() -> None:
     name = parser.parse_args().process
     settings = IngestSettings()
     telemetry.start(settings, name)
-    asyncio.run(_run(name, settings))
+    uvloop.run(_run(name, settings))
 
 
 if __name__ == "__main__":

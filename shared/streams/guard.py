@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib.metadata import Distribution, distribution
 from typing import Any
 
-from aiokafka.consumer.fetcher import Fetcher, FetchResult
+from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
 from faust.agents.agent import Agent
 from faust.app.base import App
@@ -70,6 +70,8 @@ READ: dict[Callable[..., Any], str] = {
     Fetcher._create_fetch_waiter: "61d840568746477e",
     FetchResult.getall: "3e717e30de5068d5",
     FetchResult.check_assignment: "b5340df67e3f330f",
+    PartitionRecords._unpack_records: "b803e6d46480732c",
+    PartitionRecords._consumer_record: "e668541600b047ab",
     SubscriptionState.fetch_context: "ff2a654dca239cfe",
     TopicPartitionState.consumed_to: "c7b8f0f99ce9185e",
     TopicPartitionState.seek: "c20b56d7ba7b2872",

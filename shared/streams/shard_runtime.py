@@ -29,6 +29,8 @@ from shared.streams.writer import FencedWriter
 
 log = structlog.get_logger(__name__)
 
+SHARE_WHEN_CAUGHT_UP = 0.5
+
 
 @dataclass(slots=True)
 class Slot:
@@ -200,13 +202,23 @@ class ShardRuntime(Runtime):
             self.fail(error)
 
     async def _pause(self, slot: Slot, started: float) -> None:
-        """Until ``flush_every`` after the last flush began, longer when flushes would take more than their share."""
+        """Until ``flush_every`` after the last flush began, longer when flushes would take more than their share.
+
+        That share is small while there is something to read, which flushes hold up, and larger when there is not.
+        """
         spent = sum(other.cost for other in self._slots.values())
-        gap = max(self._role.flush_every, spent / self._role.flush_share)
-        await asyncio.sleep(max(0.0, started + gap - perf_counter()))
+        every = self._role.flush_every
+        await asyncio.sleep(started + max(every, spent / SHARE_WHEN_CAUGHT_UP) - perf_counter())
+        until = started + spent / self._role.flush_share
+        while (left := until - perf_counter()) > 0 and self._behind():  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(min(left, every))
         with suppress(TimeoutError):
             # An idle shard is asked on the timer too: time alone may change what it has to say.
-            await asyncio.wait_for(slot.changed.wait(), self._role.flush_every)
+            await asyncio.wait_for(slot.changed.wait(), every)
+
+    def _behind(self) -> bool:
+        ends = self.log.ends
+        return any(offset < ends.get(tp, 0) for slot in self._slots.values() for tp, offset in slot.applied.items())
 
     async def _flush(self, slot: Slot) -> None:
         epoch = self.log.epoch

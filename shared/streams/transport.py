@@ -124,6 +124,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
                     return _Drained()
                 if active and not subscriptions.reassignment_in_progress:
                     limit = consumer._max_poll_records
+                    _hand_on_as_parsed(fetcher)
                     records = await fetcher.fetched_records(active, timeout=0, max_records=limit)
                     drained = self._with_positions(subscriptions, active, seen, records)
                     if drained.positions:
@@ -174,6 +175,21 @@ class BatchThread(driver.AIOKafkaConsumerThread):
     async def _committed(self, consumer: aiokafka.AIOKafkaConsumer, tps: Iterable[TP]) -> dict[TP, int | None]:
         found = await asyncio.gather(*(consumer.committed(aiokafka.TopicPartition(*tp)) for tp in tps))
         return dict(zip(tps, found, strict=True))
+
+
+def _hand_on_as_parsed(fetcher: Any) -> None:
+    """Let records leave the fetcher as its parser made them: offset, timestamp, key, value and headers.
+
+    Copying each into a ``ConsumerRecord`` would cost more than parsing it.
+    """
+    for result in fetcher._records.values():
+        parser = getattr(result, "_partition_records", None)
+        if parser is not None:
+            parser._consumer_record = _as_parsed
+
+
+def _as_parsed(_: Any, record: Any) -> Any:
+    return record
 
 
 class BatchConsumer(driver.Consumer):
