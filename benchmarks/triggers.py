@@ -91,7 +91,7 @@ def weeks_of(pool: int, demand: float) -> Iterator[Position]:
             week=add_weeks(WEEK, ahead),
             unit="hours",
             capacity=100.0,
-            planned=100.0,
+            by_plan=100.0,
             booked=demand * 0.6,
             expected=demand * 0.4,
             p50=demand,

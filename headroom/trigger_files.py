@@ -84,9 +84,15 @@ class Positions(Part):
     exposure: Amount = 0.0
     utilisation: Amount | None = None
     overload: Share = 0.0
+    planned: Amount = 0.0
+    overload_planned: Share | None = None
+    """Absent: as ``overload``."""
     p80: Amount | None = None
     backlog: Amount = 0.0
     delay_weeks: Amount = 0.0
+    backlog_mean: Amount = 0.0
+    backlog_p80: Amount = 0.0
+    late: Share = 0.0
 
 
 class WorkItem(Part):
@@ -95,6 +101,11 @@ class WorkItem(Part):
     work: Name
     slip_weeks: Amount
     without_deals: Amount = 0.0
+    slip_mean: Amount | None = None
+    slip_p80: Amount | None = None
+    """Absent: as ``slip_weeks``."""
+    late: Share | None = None
+    """Absent: 1 with a slip, else 0."""
 
 
 class Observed(Part):

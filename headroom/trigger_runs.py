@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from headroom.trigger_files import Expected, ExpectedEpisode, Input, Positions, TriggerTest, TriggerTests
+from headroom.trigger_files import Expected, ExpectedEpisode, Input, Positions, TriggerTest, TriggerTests, WorkItem
 from services.capacity.domain.signals import Signals
 from services.triggers.domain.evaluation import Evaluation
 from services.triggers.domain.rules import compile_rules
@@ -130,7 +130,7 @@ class _Stage:
         for said in given.positions:
             self._positions.update({(position.pool, position.week): position for position in self._made(said)})
         for item in given.work:
-            self._work[item.work] = self._slipping(item.work, item.slip_weeks, item.without_deals)
+            self._work[item.work] = self._slipping(item)
         self._reported.update(dict.fromkeys(given.reported, now))
         for signal in given.signals:
             self._received += 1
@@ -155,32 +155,44 @@ class _Stage:
                 week=week,
                 unit=self._plan.pools[said.pool].unit,
                 capacity=capacity,
-                planned=capacity - said.decided,
+                by_plan=capacity - said.decided,
                 reported=said.reported,
                 decided=said.decided,
                 base=said.base,
                 booked=said.booked,
                 expected=demand - said.base - said.booked,
+                planned=said.planned,
                 exposure=said.exposure,
                 p50=demand,
                 p80=demand if said.p80 is None else said.p80,
                 p95=max(demand, said.p80 or 0.0),
                 utilisation=utilisation,
                 overload=said.overload,
+                overload_planned=said.overload if said.overload_planned is None else said.overload_planned,
                 headroom=capacity - demand,
                 backlog=said.backlog,
                 delay_weeks=said.delay_weeks,
+                backlog_mean=said.backlog_mean,
+                backlog_p80=said.backlog_p80,
+                late=said.late,
             )
             for week in said.weeks
         ]
 
-    def _slipping(self, work: str, slip: float, without: float) -> WorkState:
-        item = self._plan.work[work]
-        finish = add_weeks(item.due, round(slip))
+    def _slipping(self, said: WorkItem) -> WorkState:
+        item, slip = self._plan.work[said.work], said.slip_weeks
         return WorkState(
-            work=work, pool=item.pool, effort=item.effort, due=item.due, finish=finish, slip_weeks=slip,
-            without_deals=without,
-        )  # fmt: skip
+            work=said.work,
+            pool=item.pool,
+            effort=item.effort,
+            due=item.due,
+            finish=add_weeks(item.due, round(slip)),
+            slip_weeks=slip,
+            without_deals=said.without_deals,
+            slip_mean=slip if said.slip_mean is None else said.slip_mean,
+            slip_p80=slip if said.slip_p80 is None else said.slip_p80,
+            late=float(slip > 0) if said.late is None else said.late,
+        )
 
     def _age(self, pool: str, now: datetime) -> float | None:
         last = self._reported.get(pool) if pool in self._silent else now

@@ -64,16 +64,22 @@ _MONEY = "plan's currency"
 POSITION = (
     _number("utilisation", "share", "(base + booked + expected) / capacity; unknown without capacity"),
     _number("overload", "probability", "chance that demand exceeds capacity", high=1.0),
+    _number("overload_planned", "probability", "the same with planned demand added: milestones not yet in the pipeline",
+            high=1.0),
     _signed("headroom", _UNIT, "capacity less expected demand"),
     _number("backlog", _UNIT, "work carried over at the week's end"),
     _number("delay_weeks", "weeks", "how long the backlog takes to work off"),
-    _number("capacity", _UNIT, "what counts: reported, else planned, with decided effects"),
-    _number("planned", _UNIT, "capacity by the plan"),
+    _number("backlog_mean", _UNIT, "the same on whole paths, on average"),
+    _number("backlog_p80", _UNIT, "the same on whole paths, not exceeded in four of five cases"),
+    _number("late", "probability", "chance that the backlog takes longer to work off than the pool allows", high=1.0),
+    _number("capacity", _UNIT, "what counts: reported, else by the plan, with decided effects"),
+    _number("by_plan", _UNIT, "capacity by the plan"),
     _number("reported", _UNIT, "capacity by the owner's report; unknown without one"),
     _signed("decided", _UNIT, "decided effects on capacity that no report has confirmed"),
     _number("base", _UNIT, "work that no deal explains"),
     _number("booked", _UNIT, "demand of won deals"),
     _number("expected", _UNIT, "demand of open deals, weighted by probability"),
+    _number("planned", _UNIT, "demand of milestones (else of the trailing 13 weeks' wins) not yet in the pipeline"),
     _number("exposure", _UNIT, "demand of all open deals if they all close"),
     _number("p50", _UNIT, "demand not exceeded in half of the cases"),
     _number("p80", _UNIT, "demand not exceeded in four of five cases"),
@@ -83,7 +89,7 @@ POSITION = (
     _number("weeks_ahead", "weeks", "from the present week; the position's own place"),
     _text("pool", "the pool's name in the plan"),
     _text("week", "ISO week, such as 2026-W14"),
-)
+)  # fmt: skip
 
 POOL = (
     _number("first_overloaded", "weeks", "until expected demand first exceeds capacity; 520 when it never does"),
@@ -101,6 +107,9 @@ POOL = (
 
 WORK = (
     _number("slip_weeks", "weeks", "finish later than due"),
+    _number("slip_mean", "weeks", "the slip on whole paths, on average"),
+    _number("slip_p80", "weeks", "the slip on whole paths, not exceeded in four of five cases"),
+    _number("late", "probability", "chance that it slips at all, on whole paths", high=1.0),
     _number("without_deals", "weeks", "the slip if no deal took effort"),
     _number("effort", _UNIT, "the item's whole effort"),
     _signed("weeks_to_due", "weeks", "from the present week"),
@@ -113,7 +122,7 @@ WORK = (
 REPORT = (
     _number("report_age", "days", "since the pool's last report; 3650 when it never reported"),
     _signed("overdue", "days", "report_age beyond the plan's report_every; unknown when the plan sets none"),
-    _number("stated", _A_WEEK, "capacity the owner states for the present week: reported, else planned"),
+    _number("stated", _A_WEEK, "capacity the owner states for the present week: reported, else by the plan"),
     _number("observed", _A_WEEK, "capacity by observation: throughput / share of time busy (utilisation law); while "
             "work waits, throughput; unknown without such signals"),
     _signed("divergence", "share", "stated / observed - 1: above 0 the throughput contradicts the report, a hidden "

@@ -20,10 +20,11 @@ class TopDeal(msgspec.Struct, frozen=True, omit_defaults=True):
 class Position(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """The live capacity table's row, all amounts in the pool's ``unit`` for that week.
 
-    ``capacity`` is what counts: a report's figure, else the plan's, plus ``decided`` effects (included in it).
-    ``base`` is work no deal explains, ``booked`` demand of won deals, ``expected`` of open deals weighted by
-    probability, ``exposure`` of all open deals if they all close. ``utilisation`` = (base + booked + expected) /
-    capacity, ``overload`` = P(base + booked + open > capacity). ``headroom`` = capacity - base - booked - expected.
+    ``capacity`` is what counts: a report's figure, else the plan's (``by_plan``), plus ``decided`` effects (included in
+    it). ``base`` is work no deal explains, ``booked`` demand of won deals, ``expected`` of open deals weighted by
+    probability, ``planned`` of milestones not yet in the pipeline, ``exposure`` of all open deals if they all close.
+    ``utilisation`` = (base + booked + expected) / capacity, ``overload`` = P(base + booked + open > capacity) and
+    ``overload_planned`` the same with planned demand added. ``headroom`` = capacity - base - booked - expected.
     ``backlog`` is the work carried over at the week's end on expected demand, ``delay_weeks`` how long it takes to
     work off. ``backlog_mean`` and ``backlog_p80`` are of the backlog on whole paths, ``late`` the probability that it
     takes longer to work off than the pool allows. ``top`` are the deals that ask most, ``others`` the share of
@@ -34,18 +35,20 @@ class Position(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     week: str
     unit: str
     capacity: float
-    planned: float
+    by_plan: float = 0.0
     reported: float | None = None
     decided: float = 0.0
     base: float = 0.0
     booked: float = 0.0
     expected: float = 0.0
+    planned: float = 0.0
     exposure: float = 0.0
     p50: float = 0.0
     p80: float = 0.0
     p95: float = 0.0
     utilisation: float | None = None
     overload: float = 0.0
+    overload_planned: float = 0.0
     headroom: float = 0.0
     backlog: float = 0.0
     delay_weeks: float = 0.0

@@ -207,7 +207,7 @@ async def test_the_way_of_one_deal(walk: Walk) -> None:
         ("decided", "owner", asked.id),
     ]
     helped = await soon(lambda: capacity_is(walk, "2026-W23", 70.0), what="the decided hours in the API")
-    assert (helped["planned"], helped["decided"]) == (40.0, 30.0)
+    assert (helped["by_plan"], helped["decided"]) == (40.0, 30.0)
     assert helped["utilisation"] == pytest.approx(54 / 70)
     await soon(lambda: arrived(walk, "mitigated"), what="the episode mitigated, at the receiver")
 

@@ -24,8 +24,11 @@ EVERYTHING: Final = ""
 
 
 @dataclass(frozen=True, slots=True)
-class _Closing:
-    """The lines of a cell: how many, how many units, what they are worth, how likely; ``day`` is when they close."""
+class Closing:
+    """The lines of a cell: how many, how many units, what they are worth; ``day`` is when they close.
+
+    ``weighted`` are the units that are expected: all of those won. ``entered``: they are won or in commitment.
+    """
 
     product: str
     week: str
@@ -43,16 +46,16 @@ class Bookings:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._closing: dict[CellKey, _Closing] = {}
+        self._closings: dict[CellKey, Closing] = {}
         self._aimed = {milestone.product for milestone in plan.milestones.values()}
 
     def put(self, key: CellKey, cell: BookCell | None) -> None:
         """The cell of ``key`` now sums to this; None: it is gone."""
-        closing = _closing(key, cell, self._plan) if cell is not None else None
+        closing = closing_of(key, cell, self._plan) if cell is not None else None
         if closing is None:
-            self._closing.pop(key, None)
+            self._closings.pop(key, None)
         else:
-            self._closing[key] = closing
+            self._closings[key] = closing
 
     def states(self, today: date) -> list[BookingState]:
         """By product, and of everything first; products of which nothing closes in these weeks are left out."""
@@ -62,7 +65,7 @@ class Bookings:
         elapsed = 1 + ((today - monday(present)).days + 1) / 7
         now: dict[str, list[float]] = defaultdict(lambda: [0.0] * 3)
         before: dict[str, list[float]] = defaultdict(lambda: [0.0] * 3)
-        for closing in self._closing.values():
+        for closing in self._closings.values():
             into = now if closing.week in (present, last) else before if closing.week in trend else None
             if into is None or not closing.entered:
                 continue
@@ -78,11 +81,11 @@ class Bookings:
 
     def milestones(self, today: date) -> list[MilestoneState]:
         """Every milestone of the plan as it stands on ``today``, in the plan's order."""
-        aimed = [closing for closing in self._closing.values() if closing.product in self._aimed]
+        aimed = [closing for closing in self._closings.values() if closing.product in self._aimed]
         return [_stands(name, milestone, aimed, today) for name, milestone in self._plan.milestones.items()]
 
 
-def _stands(name: str, milestone: Milestone, aimed: list[_Closing], today: date) -> MilestoneState:
+def _stands(name: str, milestone: Milestone, aimed: list[Closing], today: date) -> MilestoneState:
     """A week across a month's end counts in both parts, so windows that end with a month are exact."""
     inside = [c for c in aimed if c.product == milestone.product and milestone.from_ <= c.day <= milestone.due]
     return MilestoneState(
@@ -114,7 +117,8 @@ def _middle(week: str, month: str) -> date:
     return inside[len(inside) // 2]
 
 
-def _closing(key: CellKey, cell: BookCell, plan: Plan) -> _Closing | None:
+def closing_of(key: CellKey, cell: BookCell, plan: Plan) -> Closing | None:
+    """What of a cell closes when; None when it is lost, without a close date, or the plan does not know its words."""
     stage, product = plan.stages.get(key.stage), plan.products.get(key.product)
     if stage is None or stage.class_ == "lost" or product is None or not key.week:
         return None
@@ -128,6 +132,8 @@ def _closing(key: CellKey, cell: BookCell, plan: Plan) -> _Closing | None:
     else:
         weighted = (own.pq + of_stage.q * chance) * factor
     won = stage.class_ == "won"
+    if won:
+        weighted = units  # whatever a CRM still says, what is won is certain
     value = own.net + of_stage.net
     entered = won or chance >= COMMIT
-    return _Closing(key.product, key.week, _middle(key.week, key.month), lines, units, value, weighted, won, entered)
+    return Closing(key.product, key.week, _middle(key.week, key.month), lines, units, value, weighted, won, entered)

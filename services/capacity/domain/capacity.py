@@ -1,4 +1,4 @@
-"""What each pool can do by week: planned, reported, decided, and what of these counts."""
+"""What each pool can do by week: by the plan, reported, decided, and what of these counts."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class PoolCapacity:
     totals from the table's first week on. ``backlog`` is the undone work that was reported for the start of a week.
     """
 
-    planned: Floats
+    by_plan: Floats
     reported: Floats
     decided: Floats
     backlog: dict[int, float]
@@ -31,13 +31,13 @@ class PoolCapacity:
     @property
     def counts(self) -> Floats:
         """What the pool can do; never less than nothing."""
-        said = np.where(np.isnan(self.reported), self.planned, self.reported)
+        said = np.where(np.isnan(self.reported), self.by_plan, self.reported)
         return np.maximum(said + self.decided, 0.0)
 
     def same_as(self, other: "PoolCapacity") -> bool:
         """Whether nothing differs."""
         return (
-            np.array_equal(self.planned, other.planned)
+            np.array_equal(self.by_plan, other.by_plan)
             and np.array_equal(self.reported, other.reported, equal_nan=True)
             and np.array_equal(self.decided, other.decided)
             and self.backlog == other.backlog
@@ -46,8 +46,8 @@ class PoolCapacity:
 
 def capacity_of(name: str, pool: Pool, axis: Axis, reports: Reports, decided: dict[str, float]) -> PoolCapacity:
     """The capacity of pool ``name``, given what was reported and the decided amounts by week."""
-    planned = _planned(pool, axis)
-    reported = _reported(name, pool, axis, planned, reports)
+    by_plan = _by_plan(pool, axis)
+    reported = _reported(name, pool, axis, by_plan, reports)
     extra = np.zeros(axis.count)
     for week, amount in decided.items():
         if 0 <= (place := axis.place(week)) < axis.count:
@@ -55,13 +55,13 @@ def capacity_of(name: str, pool: Pool, axis: Axis, reports: Reports, decided: di
     backlog = _last_by_week(reports, name, "backlog", axis)
     if isinstance(pool, StockPool | BudgetPool):
         supply = pool.stock if isinstance(pool, StockPool) else pool.budget
-        said = np.where(np.isnan(reported), planned, reported)
+        said = np.where(np.isnan(reported), by_plan, reported)
         total = _running(said, axis) + np.where(np.arange(axis.count) >= axis.start, supply.level, 0.0)
         return PoolCapacity(total, np.full(axis.count, np.nan), _running(extra, axis), {})
-    return PoolCapacity(planned, reported, extra, backlog)
+    return PoolCapacity(by_plan, reported, extra, backlog)
 
 
-def _planned(pool: Pool, axis: Axis) -> Floats:
+def _by_plan(pool: Pool, axis: Axis) -> Floats:
     if isinstance(pool, WorkPool):
         where = pool.capacity.holidays
         shares = [worked_share(where, week) if where else 1.0 for week in axis.weeks]
@@ -84,7 +84,7 @@ def _staying(hire: Hire | None, axis: Axis) -> Floats:
     return staying
 
 
-def _reported(name: str, pool: Pool, axis: Axis, planned: Floats, reports: Reports) -> Floats:
+def _reported(name: str, pool: Pool, axis: Axis, by_plan: Floats, reports: Reports) -> Floats:
     """What reports make of the plan's figures, NaN where none says anything; a figure for a week goes over changes."""
     changes = np.zeros(axis.count)
     touched = np.zeros(axis.count, dtype=bool)
@@ -99,7 +99,7 @@ def _reported(name: str, pool: Pool, axis: Axis, planned: Floats, reports: Repor
                 gained = (start.amount or 0.0) * output_of_hire(hire, axis.place(week_of(start.day)), axis.count)
                 changes += gained
                 touched |= gained > 0
-    reported = np.where(touched, np.maximum(planned + changes, 0.0), np.nan)
+    reported = np.where(touched, np.maximum(by_plan + changes, 0.0), np.nan)
     for place, amount in _last_by_week(reports, name, "capacity", axis).items():
         reported[place] = amount
     return reported

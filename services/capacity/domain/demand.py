@@ -27,6 +27,7 @@ from services.capacity.domain.moments import (
     weights_of,
     weights_of_line,
 )
+from services.capacity.domain.planned import Planned
 from services.capacity.domain.tethers import Asking, Tethers
 from services.capacity.domain.timing import Timing, timing_of
 from shared.schemas.cell import CellKey
@@ -100,6 +101,7 @@ class Demand:
     def __init__(self, plan: Plan, axis: Axis) -> None:
         self._plan, self._axis = plan, axis
         self._tethers = Tethers(plan)
+        self.planned = Planned(plan, axis, self._tethers)
         self._groups: dict[Asking, _Group] = {}
         self._on_pool: dict[str, set[Asking]] = {pool: set() for pool in plan.pools}
         self._withheld: dict[str, frozenset[str]] = {}
@@ -108,6 +110,7 @@ class Demand:
 
     def put(self, key: CellKey, cell: BookCell | None) -> None:
         """The cell of ``key`` now sums to this; None: it is gone."""
+        self.planned.put(key, cell)
         asking = Asking(key.product, key.custom, key.type, key.stage)
         kernels = self._tethers.of(asking)
         timing = timing_of(key, self._plan, self._axis) if kernels and cell is not None else None
@@ -146,6 +149,7 @@ class Demand:
             self._dirty_pools.update(pools)
             for pool in pools:
                 (self._on_pool[pool].add if group.cells else self._on_pool[pool].discard)(asking)
+        self._dirty_pools |= self.planned.refresh()
         changed, self._dirty_groups, self._dirty_pools = self._dirty_pools, set(), set()
         return changed
 

@@ -45,15 +45,16 @@ def project_pool(
     first, taken = finish_all(items_on(plan, name, "before-deals"), axis, capacity.counts - base)
     base = base + taken
     of_deals, lines, limit = demand.on(name), demand.lines(name), capacity.counts - base
+    planned = demand.planned.on(name)
     members = members_of(lines) if any(depth) else None
-    tail = from_moments(limit, of_deals)
+    tail = from_moments(limit, of_deals, planned)
     waiting: Waiting | None = None
     slips: dict[str, Slip] = {}
     if depth.tails and members is not None:
-        tail = tail_of(limit, of_deals, demand.groups(name), members, plan.uncertainty.win_correlation)
+        tail = tail_of(limit, of_deals, demand.groups(name), members, plan.uncertainty.win_correlation, planned)
     if depth.paths and members is not None and not cumulative:
         waiting, slips = _on_paths(name, plan, axis, base, demand, members, capacity)
-    state = PoolState(name, pool.unit, cumulative, capacity, base, of_deals, Askers(lines), tail, waiting)
+    state = PoolState(name, pool.unit, cumulative, capacity, base, of_deals, planned.mean, Askers(lines), tail, waiting)
     return positions_of(state, axis), _items(name, plan, axis, state, first, slips)
 
 

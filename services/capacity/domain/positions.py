@@ -31,6 +31,7 @@ class PoolState:
     capacity: PoolCapacity
     base: Floats
     demand: PoolDemand
+    planned: Floats
     askers: Askers
     tail: Tail
     waiting: Waiting | None = None
@@ -83,16 +84,18 @@ def _columns(pool: PoolState, total: Floats) -> dict[str, Floats]:
     waiting = pool.waiting or Waiting(nothing, nothing, nothing)
     return {
         "capacity": can,
-        "planned": pool.capacity.planned,
+        "by_plan": pool.capacity.by_plan,
         "decided": pool.capacity.decided,
         "base": pool.base,
         "booked": demand.booked,
         "expected": demand.expected,
+        "planned": pool.planned,
         "exposure": demand.exposure,
         "p50": p50,
         "p80": p80,
         "p95": p95,
         "overload": pool.tail.overload,
+        "overload_planned": pool.tail.overload_planned,
         "headroom": can - total,
         "backlog": backlog,
         "delay_weeks": delay,

@@ -115,7 +115,7 @@ class ReportSight:
         position = self.table.positions.get(self.pool, {}).get(self.table.week)
         if position is None:
             return None
-        return position.planned if position.reported is None else position.reported
+        return position.by_plan if position.reported is None else position.reported
 
     @cached_property
     def _signals(self) -> metrics.Observed:

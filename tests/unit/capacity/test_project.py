@@ -162,7 +162,7 @@ def test_reports_stand_instead_of_the_plan_and_the_newest_wins():
     )
     rows = by_week(projector.project(NOW, force))
     assert [
-        (rows[w].planned, rows[w].reported, rows[w].capacity) for w in ("2026-W14", "2026-W15", "2026-W16", "2026-W17")
+        (rows[w].by_plan, rows[w].reported, rows[w].capacity) for w in ("2026-W14", "2026-W15", "2026-W16", "2026-W17")
     ] == [
         (100.0, None, 100.0),
         (100.0, 60.0, 60.0),
@@ -192,7 +192,7 @@ def test_a_decided_effect_counts_until_confirmed_or_over():
     assert projector.decisions.put(decided(effect))
     assert not projector.decisions.put(decided(effect))
     row = by_week(projector.project(NOW, force))["2026-W15"]
-    assert (row.capacity, row.planned, row.decided) == (140.0, 100.0, 40.0)
+    assert (row.capacity, row.by_plan, row.decided) == (140.0, 100.0, 40.0)
     # Nobody confirmed it in time.
     late = by_week(projector.project(by + timedelta(hours=2), force))
     assert (late["2026-W15"].capacity, late["2026-W15"].decided) == (100.0, 0.0)

@@ -112,7 +112,7 @@ def test_the_first_overloaded_week_is_ahead_of_now() -> None:
     facts = Facts(PLAN, datetime(2026, 5, 8, tzinfo=UTC))
     for week, utilisation in (("2026-W18", 1.5), ("2026-W23", 1.1), ("2026-W24", 2.0), ("2026-W20", 1.0)):
         facts.positions["implementation", week] = Position(
-            pool="implementation", week=week, unit="hours", capacity=480, planned=480, utilisation=utilisation
+            pool="implementation", week=week, unit="hours", capacity=480, by_plan=480, utilisation=utilisation
         )
     first = facts.first_overloaded()
     assert first is not None
@@ -124,7 +124,7 @@ def test_what_was_foreseen_before_a_decision_stays() -> None:
 
     def overload_in(week: str, utilisation: float = 1.5) -> None:
         facts.positions["implementation", week] = Position(
-            pool="implementation", week=week, unit="hours", capacity=480, planned=480, utilisation=utilisation
+            pool="implementation", week=week, unit="hours", capacity=480, by_plan=480, utilisation=utilisation
         )
         facts.see_overload()
 

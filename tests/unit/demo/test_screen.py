@@ -26,7 +26,7 @@ def some_facts() -> Facts:
         for n in range(12):
             week = add_weeks("2026-W20", n)
             facts.positions[pool, week] = Position(
-                pool=pool, week=week, unit="hours", capacity=100, planned=100, utilisation=used
+                pool=pool, week=week, unit="hours", capacity=100, by_plan=100, utilisation=used
             )
     for slip in (0.0, 3.0, 6.0):
         facts.see_work(

@@ -72,7 +72,7 @@ def some_facts(*, decide: bool = True, won: bool = False) -> Facts:
     facts.hear(firing())
     facts.see_work([state(6.0, "2026-W31")])
     facts.positions["implementation", "2026-W23"] = Position(
-        pool="implementation", week="2026-W23", unit="hours", capacity=480, planned=480, utilisation=1.2
+        pool="implementation", week="2026-W23", unit="hours", capacity=480, by_plan=480, utilisation=1.2
     )
     facts.see_overload()
     if decide:

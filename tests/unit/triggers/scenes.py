@@ -87,7 +87,7 @@ def position(ahead: int, overload: float, **changes: Any) -> Position:
         "week": add_weeks(WEEK, ahead),
         "unit": "hours",
         "capacity": 100.0,
-        "planned": 100.0,
+        "by_plan": 100.0,
         "booked": 60.0,
         "expected": 20.0,
         "p80": 100.0 + 100.0 * overload,

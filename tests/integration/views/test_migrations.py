@@ -1,0 +1,31 @@
+"""What migrations make of read models that an earlier version wrote."""
+
+import asyncio
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import text
+
+from services.capacity.store import ReadingModels
+from shared.db import MIGRATIONS, create_engine, upgrade
+
+
+def _to(url: str, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["url"] = url
+    command.upgrade(config, revision)
+
+
+async def test_capacity_by_plan_keeps_its_figure_under_its_new_name(database_url: str) -> None:
+    await asyncio.to_thread(_to, database_url, "0004")
+    engine = create_engine(database_url)
+    row = '{"pool": "eng", "week": "2026-W14", "unit": "hours", "capacity": 90.0, "planned": 80.0, "decided": 10.0}'
+    async with engine.begin() as connection:
+        put = text("INSERT INTO positions VALUES ('eng', '2026-W14', 0, CAST(:row AS jsonb))")
+        await connection.execute(put, {"row": row})
+    await asyncio.to_thread(upgrade, database_url)
+    async with ReadingModels(engine).snapshot() as snapshot:
+        (found,) = await snapshot.positions(None, None, None, None, 10)
+    assert (found.by_plan, found.planned, found.capacity, found.decided) == (80.0, 0.0, 90.0, 10.0)
+    await engine.dispose()
