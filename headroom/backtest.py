@@ -16,6 +16,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from headroom.backtest_episodes import as_json as episodes_as_json
+from headroom.backtest_episodes import show as show_episodes
 from headroom.backtest_page import page
 from headroom.load_events import loadable
 from headroom.load_mapping import MappingError, parse_mapping
@@ -36,6 +38,9 @@ To = Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help=
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Html = Annotated[Path | None, typer.Option("--html", metavar="OUT.html", help="Write pictures: one page by itself.")]
 
+_STEP = 1 << 20
+"""Bytes after which the progress bar moves."""
+
 
 def backtest(
     plan_file: PlanFile,
@@ -46,7 +51,7 @@ def backtest(
     as_json: Json = False,
     html: Html = None,
 ) -> None:
-    """Replay events through the model with a virtual clock, and tell what it would have said when.
+    """Replay events through the model and the triggers with a virtual clock, and tell what they would have said when.
 
     No broker and no database are needed. Ends with 3 when some events could not be used.
     """
@@ -54,11 +59,15 @@ def backtest(
     replayer = Replayer(plan, first.date() if first else None, last.date() if last else None)
     started = perf_counter()
     lines = _of_csv(events, map_file) if map_file is not None else _lines(events)
+    size = 0
     with _bar(events, map_file is None) as moved:
         for raw in lines:
             if not replayer.take(raw):
                 break
-            moved(len(raw) + 1)
+            size += len(raw)
+            if size > _STEP:
+                moved(size)
+                size = 0
         found = replayer.end()
     rate = found.events / max(perf_counter() - started, 1e-9)
     if html is not None:
@@ -82,6 +91,7 @@ def summary(plan: Plan, found: Replay, rate: float) -> dict[str, Any]:
         "days": [asdict(day) for day in found.days],
         "positions": msgspec.to_builtins(found.positions),
         "work": msgspec.to_builtins(found.work),
+        **episodes_as_json(found.hindsight),
     }
 
 
@@ -148,6 +158,7 @@ def _show(plan: Plan, found: Replay, rate: float) -> None:
             done = item.finish or "not in the weeks shown"
             work.add_row(escape(item.work), item.due, done, slip, f"{item.late:.0%}", str(seen or ""))
         console.print(work)
+    show_episodes(console, found.hindsight, plan.timezone)
 
 
 def _worst(found: Replay, pool: str, what: str) -> tuple[float, date | None]:

@@ -1,16 +1,17 @@
 """Recorded events through the very code that runs live, with a virtual clock and no broker.
 
 Order of effects, as between the topics: an event is read and merged into its deal, the deal is folded into cells, and
-at the start of each day (of the plan's time zone) the cells that changed are taken into the book and projected. The
-clock is the newest time that an event has told.
+at the start of each day (of the plan's time zone) the cells that changed are taken into the book and projected, and the
+frame is shown to the triggers. The clock is the newest time that an event has told.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from headroom.hindsight import Hindsight, Watcher
 from services.capacity.domain import contribution
 from services.capacity.domain.cells import Cells
 from services.capacity.domain.pool import WHOLE, Depth
@@ -20,12 +21,14 @@ from services.ingest.domain.merge import merge
 from services.ingest.normalise import cloudevents
 from shared.schemas.cell import Cell, Mark
 from shared.schemas.deal import Deal
-from shared.schemas.deal import encode as encode_deal
+from shared.schemas.frame import Frame
 from shared.schemas.plan import Plan
 from shared.schemas.position import Position, WorkState
 from shared.schemas.report import Report, record_key
 
 _DAY: Final = timedelta(days=1)
+_SETTLED: Final = timedelta(seconds=2)
+"""After a day of very many events the projection takes them for a load, and says so; so much later it is over."""
 MOST_REJECTED: Final = 1000
 """Events that could not be used are all counted, and so many of them kept with their reason."""
 
@@ -74,22 +77,37 @@ class Replay:
     events: int = 0
     unusable: int = 0
     rejected: list[tuple[int, str]] = field(default_factory=list)
+    hindsight: Hindsight = field(default_factory=Hindsight)
 
 
 class Replayer:
-    """Takes events in one after the other; ``first`` and ``last`` are the days that are projected, None: all."""
+    """Takes events in one after the other; ``first`` and ``last`` are the days that are projected, None: all.
 
-    def __init__(self, plan: Plan, first: date | None = None, last: date | None = None, depth: Depth = WHOLE) -> None:
+    ``also`` is shown each frame after the triggers have seen it.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        first: date | None = None,
+        last: date | None = None,
+        depth: Depth = WHOLE,
+        also: Callable[[Frame], object] = lambda frame: None,
+    ) -> None:
         self._plan, self._first, self._last = plan, first, last
         self._zone = ZoneInfo(plan.timezone)
         self._in_force = PlanInForce(f"{plan.plan}@{plan.version or 1}", plan)
         self._cells = Cells()
         self._projector = Projector(depth)
+        self._watcher = Watcher(plan, self._in_force.name)
+        self._also = also
         self._deals: dict[str, Deal] = {}
+        self._unfolded: dict[str, Deal] = {}
         self._clock: datetime | None = None
         self._next: datetime | None = None
         self._taken = 0
         self._upto = 0
+        self._book_time = 0
         self.found = Replay()
 
     def take(self, raw: bytes) -> bool:
@@ -117,6 +135,7 @@ class Replayer:
             self._project(self._clock)
             self.found.positions = list(self._projector.positions.values())
             self.found.work = list(self._projector.work.values())
+            self.found.hindsight = self._watcher.hindsight()
         return self.found
 
     def _put(self, said: DealChange | Report | Any) -> None:
@@ -124,9 +143,9 @@ class Replayer:
         if isinstance(said, DealChange):
             merged = merge(self._deals.get(said.deal_id), said).deal
             if merged is not None:
-                self._deals[merged.id] = merged
+                self._deals[merged.id] = self._unfolded[merged.id] = merged
                 self._upto += 1
-                self._cells.put(merged.id, contribution.decode(encode_deal(merged)))
+                self._book_time = max(self._book_time, merged.time)
         elif isinstance(said, Report):
             self._projector.reported(self._projector.reports.put(record_key(said), said))
         elif self._projector.signals.put(said):
@@ -147,6 +166,9 @@ class Replayer:
 
     def _project(self, now: datetime) -> None:
         book = self._projector.book
+        for deal in self._unfolded.values():
+            self._cells.put(deal.id, contribution.of(deal))
+        self._unfolded.clear()
         for state in self._cells.changed():
             book.stage(
                 Cell(
@@ -159,12 +181,22 @@ class Replayer:
                     members=state.members,
                 )
             )
-        self._projector.cells_changed(book.apply(Mark(partition=0, generation=0, upto=self._upto)))
+        self._projector.cells_changed(
+            book.apply(Mark(partition=0, generation=0, upto=self._upto, time=self._book_time))
+        )
         frame = self._projector.project(now, self._in_force)
+        self._show(frame)
+        if frame is not None and frame.loading:
+            self._show(self._projector.project(now + _SETTLED, self._in_force))
         day = now.astimezone(self._zone).date()
         week = frame.week if frame is not None else None
         self.found.days.append(Day(day, self._taken, list(self._pools(week)), list(self._work())))
         self._taken = 0
+
+    def _show(self, frame: Frame | None) -> None:
+        if frame is not None:
+            self._watcher.see(frame)
+            self._also(frame)
 
     def _pools(self, week: str | None) -> Iterator[PoolDay]:
         by_pool: dict[str, list[Position]] = {name: [] for name in self._plan.pools}

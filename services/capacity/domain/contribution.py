@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from shared.schemas.deal import DealType
+from shared.schemas.deal import Deal, DealType
 from shared.schemas.week import week_of
 
 ABSURD: Final = 1e15
@@ -59,6 +59,25 @@ class DealRecord(msgspec.Struct):
 
 
 decode = msgspec.json.Decoder(DealRecord).decode
+
+
+def of(deal: Deal) -> DealRecord:
+    """What decoding the deal's record gives, without the record."""
+    return DealRecord(
+        deal.time,
+        deal.deleted,
+        deal.stage,
+        None if deal.close is None else deal.close.isoformat(),
+        deal.amount,
+        deal.currency,
+        deal.rate,
+        deal.segment,
+        deal.type,
+        deal.custom,
+        deal.probability,
+        [DealLine(*msgspec.structs.astuple(line)) for line in deal.lines],
+    )
+
 
 Kind = tuple[str, str, bool, str, str]
 """What the lines of one cell share besides their deal's stage and close: product, segment, custom, type, basis."""

@@ -76,12 +76,15 @@ def merge(deal: Deal | None, change: DealChange) -> Merged:
     if not news:
         return Merged(None, "nothing-new")
     merged = _renewed(deal, news)
-    same = all(getattr(merged, name) == getattr(deal, name) for name in CLEARED)
+    same = all(getattr(merged, name) == getattr(deal, name) for name in (*news, "lines") if name in CLEARED)
     return Merged(merged, "confirmed" if same else "changed")
 
 
 def _news(deal: Deal, change: DealChange) -> dict[str, tuple[Any, Stamp]]:
     """The fields that ``change`` says something newer about than ``deal`` knows, with value and stamp."""
+    if change.stamp.time > deal.time and not change.defaults:
+        # Newer than all that was ever said of the deal, as nearly every event is: there is nothing to weigh.
+        return {n: (_EMPTY[n] if value is None else value, change.stamp) for n, value in change.values.items()}
     news: dict[str, tuple[Any, Stamp]] = {}
     for values, stamp in ((change.defaults, ASSUMED), (change.values, change.stamp)):
         for name, value in values.items():
@@ -111,11 +114,14 @@ def _only_line(deal: Deal) -> Line:
 
 def _renewed(deal: Deal, news: dict[str, tuple[Any, Stamp]]) -> Deal:
     """A new deal with ``news`` in, the next version, and ``time`` the newest of all stamps."""
-    fields = deal.fields | {name: stamp for name, (_, stamp) in news.items()}
-    values = {name: value for name, (value, _) in news.items() if name in CLEARED}
-    parts = {name: value for name, (value, _) in news.items() if name in LINE_FIELDS}
+    fields = deal.fields.copy()
+    values: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
+    for name, (value, stamp) in news.items():
+        fields[name] = stamp
+        (values if name in CLEARED else parts)[name] = value
     if parts and "lines" not in fields:
         line = msgspec.structs.replace(_only_line(deal), **parts)
         values["lines"] = [line] if line != Line(product="") else []
-    time = max((stamp.time for stamp in fields.values()), default=deal.time)
+    time = max(deal.time, max((stamp.time for _, stamp in news.values()), default=0))
     return msgspec.structs.replace(deal, **values, version=deal.version + 1, time=time, fields=fields)

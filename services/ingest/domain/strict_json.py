@@ -14,6 +14,7 @@ from services.ingest.domain.change import Unusable
 
 MAX_DEPTH = 64
 
+_QUOTE_SPACE_COLON = re.compile(rb'"[ \t\r\n]+:')
 _NOT_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\[\]{}"]+', re.DOTALL)
 
 
@@ -22,12 +23,30 @@ def check(text: bytes) -> None:
     if depth(text) > MAX_DEPTH:
         raise Unusable("malformed", f"it is nested more than {MAX_DEPTH} deep")
     try:
-        msgspec.json.decode(text)
-        _strictly.decode(text.decode())
+        value = msgspec.json.decode(text)
+        if not _names_are_all_there(text, value):
+            _strictly.decode(text.decode())
     except Unusable:
         raise
     except (ValueError, RecursionError) as error:
         raise Unusable("malformed", readable(error)) from error
+
+
+def _names_are_all_there(text: bytes, value: Any) -> bool:
+    """Whether no name was lost, so that none stood there twice; False: it cannot be told so quickly.
+
+    Every name is followed by ``":``, and unless a quote is somewhere followed by space and a colon, directly. So the
+    text has at least as many of these as names, and as many as are left only when each name is there once.
+    """
+    return not _QUOTE_SPACE_COLON.search(text) and text.count(b'":') == _names(value)
+
+
+def _names(value: Any) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(_names(inner) for inner in value.values() if isinstance(inner, dict | list))
+    if isinstance(value, list):
+        return sum(_names(inner) for inner in value if isinstance(inner, dict | list))
+    return 0
 
 
 def depth(text: bytes) -> int:

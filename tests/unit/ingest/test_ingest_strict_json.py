@@ -73,3 +73,33 @@ def test_any_bytes_are_json_or_refused(text: bytes) -> None:
     with suppress(Unusable):
         check(text)
         json.loads(text)
+
+
+_PAIRS = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b", r"\"", r"\":", r"\" :", r"\u0061", r"c\": "]),
+        st.sampled_from([":", " :", "\n: ", ":  "]),
+        st.sampled_from(["1", '"x"', '"a\\":"', '"\\" :"', "[]", '[{"a":1}]', '{"a" : {"b":2}}', '{"b":1,"b":2}']),
+    ),
+    max_size=5,
+)
+
+
+@given(_PAIRS)
+def test_a_name_twice_is_found_however_it_is_written(pairs: list[tuple[str, str, str]]) -> None:
+    """Against comparing the names of each object one by one; spaces, quotes and escapes must not hide any."""
+    text = "{" + ",".join(f'"{name}"{colon}{value}' for name, colon, value in pairs) + "}"
+
+    def once(found: list[tuple[str, object]]) -> dict[str, object]:
+        for i, (name, _) in enumerate(found):
+            if any(name == other for other, _ in found[:i]):
+                raise ValueError(name)
+        return dict(found)
+
+    try:
+        json.loads(text, object_pairs_hook=once)
+    except ValueError:
+        with pytest.raises(Unusable):
+            check(text.encode())
+    else:
+        check(text.encode())
