@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import process_time, time
@@ -150,17 +150,28 @@ async def ours(kafka: KafkaSettings, deals: int, events: int, bar: Progress) -> 
         )
         try:
             async with marks_of(kafka) as marks:
-                await marks.reach(dict.fromkeys(range(kafka.partitions), 0))
+                await _while_alive(marks.reach(dict.fromkeys(range(kafka.partitions), 0)), process)
                 os.kill(process.pid, signal.SIGSTOP)
                 await load(kafka, deals, events, bar)
                 ends = await _ends(kafka)
                 started, worked = time(), _cpu(process.pid)
                 os.kill(process.pid, signal.SIGCONT)
-                await marks.reach(ends)
+                await _while_alive(marks.reach(ends), process)
                 return Figure("ours", events, marks.at - started, _cpu(process.pid) - worked, len(marks.keys))
         finally:
-            process.kill()
+            if process.returncode is None:
+                process.kill()
             await process.wait()
+
+
+async def _while_alive(awaited: Coroutine[Any, Any, None], process: asyncio.subprocess.Process) -> None:
+    reached, ended = asyncio.create_task(awaited), asyncio.create_task(process.wait())
+    await asyncio.wait({reached, ended}, return_when=asyncio.FIRST_COMPLETED)
+    ended.cancel()
+    if not reached.done():
+        reached.cancel()
+        raise SystemExit(f"The fold ended with {process.returncode} before it was through; run it alone to see why.")
+    await reached
 
 
 def _cpu(pid: int) -> float:

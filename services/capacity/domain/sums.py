@@ -31,7 +31,7 @@ _EPSILON: Final = float(np.finfo(np.float64).eps)
 
 def _terms(lines: Floats, signs: Floats) -> Floats:
     """What each line (q, p, net, list, arr) with its sign adds to each column."""
-    terms = np.empty((len(lines), _COLUMNS))
+    terms = np.empty((_COLUMNS, len(lines)))
     q, p, net, listed, arr = lines.T
     own = np.where(p != OF_STAGE, signs, 0.0)
     has_list = np.where(np.isnan(listed), 0.0, signs)
@@ -49,7 +49,7 @@ def _terms(lines: Floats, signs: Floats) -> Floats:
     columns += [has_list, listed * signs, has_list * net, arr * signs]
     columns += [np.ones_like(q), size, q2, size * q2, np.abs(net) + np.abs(listed) + np.abs(arr)]
     for number, column in enumerate(columns):
-        terms[:, number] = column
+        terms[number] = column
     return terms
 
 
@@ -66,7 +66,7 @@ class Sums:
         first = np.flatnonzero(np.diff(slots, prepend=-1))
         touched = slots[first]
         self._reach(int(touched[-1]) + 1)
-        self._rows[touched] += np.add.reduceat(_terms(lines[order], signs[order]), first, axis=0)
+        self._rows[touched] += np.add.reduceat(_terms(lines[order], signs[order]), first, axis=1).T
         return touched
 
     def worn(self, slots: Slots) -> Slots:
@@ -81,7 +81,7 @@ class Sums:
 
     def renew(self, slots: Slots, lines: Floats, first: Slots) -> None:
         """Sum ``slots`` anew from all their lines; those of slot i begin at row ``first[i]`` and are at least one."""
-        self._rows[slots] = np.add.reduceat(_terms(lines, np.ones(len(lines))), first, axis=0)
+        self._rows[slots] = np.add.reduceat(_terms(lines, np.ones(len(lines))), first, axis=1).T
 
     def clear(self, slots: Slots) -> None:
         """Slots that have no line left sum to exactly nothing."""
