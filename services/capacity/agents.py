@@ -142,9 +142,10 @@ class ProjectShard:
     Its own ``positions.v1`` is read when it starts, to know which rows no longer stand for anything.
     """
 
-    def __init__(self, plan_in_force: Callable[[], PlanInForce | None]) -> None:
+    def __init__(self, plan_in_force: Callable[[], PlanInForce | None], projector: Projector | None = None) -> None:
+        """``projector``: what to take records into, for who only follows the log and never flushes."""
         self._plan_in_force = plan_in_force
-        self._projector = Projector()
+        self._projector = projector or Projector()
         self._restored = False
         self._written: set[bytes] = set()
         self._kept: dict[bytes | None, tuple[Record, Batch]] = {}

@@ -77,3 +77,9 @@ RECEIVED_TO_POSITION = Histogram(
     buckets=_LATENCY,
     registry=views_series,
 )
+QUESTION_SECONDS = Histogram(
+    "headroom_views_question_seconds",
+    "Time to answer a question to the live book (causes, stresses, what-if), without its wait for those before it.",
+    buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30),
+    registry=views_series,
+)

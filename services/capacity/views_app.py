@@ -1,11 +1,14 @@
-"""Builds the views process: the sink that keeps the read models, and the API that answers from them."""
+"""Builds the views process: the sink that keeps the read models, the live book, and the API that answers from both."""
 
 import asyncio
 from collections.abc import Iterator
 
 from fastapi import FastAPI
 
-from services.capacity import api
+from services.capacity import api, questions
+from services.capacity.agents import Plans, ProjectShard
+from services.capacity.domain.projector import Projector
+from services.capacity.live import LiveBook
 from services.capacity.metrics import views_series
 from services.capacity.store import ReadingModels, WritingModels
 from services.capacity.views import PublishedPlans, ViewsSink
@@ -17,7 +20,7 @@ from shared.streams.app import run
 from shared.streams.health import Health
 from shared.streams.metrics import stream_series
 from shared.streams.restore import TableReader
-from shared.streams.shards import SinkRole
+from shared.streams.shards import Record, SinkRole
 from shared.topics import DEALS, FRAMES, PLANS
 
 CONNECTIONS = 10
@@ -32,11 +35,15 @@ class ViewsProcess:
         self._settings = settings
         self._engine = create_engine(settings.database_url, pool_size=CONNECTIONS)
         self._plans = PublishedPlans()
+        self._in_force = Plans()
+        self._live = self._create_live(settings)
         self._health = Health()
         self._plans_read = False
         self.app: FastAPI = create_ops_app("Headroom capacity", self._not_ready, views_series, stream_series)
         self.app.state.keys = Keys(self._engine, settings.bootstrap_key_hash)
-        api.install(self.app, ReadingModels(self._engine), self._plans.get)
+        models = ReadingModels(self._engine)
+        questions.install(self.app, self._live, models)
+        api.install(self.app, models, self._plans.get)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve at once, read the plans, then keep the read models until ``stop`` is set."""
@@ -50,7 +57,7 @@ class ViewsProcess:
             await self._engine.dispose()
 
     async def _keep(self) -> None:
-        reader = TableReader(self._settings.kafka, PLANS, self._plans.add)
+        reader = TableReader(self._settings.kafka, PLANS, self._add_plan)
         await reader.start()
         try:
             await reader.caught_up()
@@ -59,9 +66,19 @@ class ViewsProcess:
             role = SinkRole(name="views", topics=(FRAMES, DEALS), sink=sink)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_look(sink))
+                tasks.create_task(self._live.follow(self._settings.kafka))
                 tasks.create_task(run(role, kafka=self._settings.kafka, health=self._health))
         finally:
             await reader.stop()
+
+    def _create_live(self, settings: Settings) -> LiveBook:
+        projector = Projector()
+        shard = ProjectShard(lambda: self._in_force.in_force, projector)
+        return LiveBook(projector, shard, lambda: self._in_force.in_force, settings.clock.clock())
+
+    def _add_plan(self, record: Record) -> None:
+        self._plans.add(record)
+        self._in_force.add(record)
 
     def _not_ready(self) -> Iterator[str]:
         if not self._plans_read:

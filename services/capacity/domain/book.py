@@ -86,6 +86,14 @@ class Book:
             tuple(sorted((m for cell in cells for m in cell.members), key=lambda m: (-m.q, m.deal, m.line))),
         )
 
+    def put(self, key: CellKey, cell: BookCell | None) -> None:
+        """Let the cell sum to this, or to nothing, whatever its partitions say: for a book that is a fork."""
+        self._parts.pop(key, None)
+        if cell is not None:
+            own, stage, listed, members = cell.own, cell.stage, cell.listed, list(cell.members)
+            one = Cell(partition=0, generation=0, key=key, own=own, stage=stage, listed=listed, members=members)
+            self._parts[key] = {0: one}
+
     def _remove(self, partition: int, keys: Iterable[CellKey], changed: set[CellKey]) -> None:
         for key in keys:
             parts = self._parts.get(key)

@@ -76,9 +76,9 @@ def tail_of(
     z = np.concatenate((few(rho), all_of(rho)))
     count = len(few(rho))
     chances = given(members.probability, rho, z)
-    unnamed = _unnamed(groups, members, z, rho)
-    crowd = _sum(unnamed, members, ~chosen, chances)
-    total = _sum(crowd, members, chosen, chances)
+    unnamed = unnamed_of(groups, members, z, rho)
+    crowd = with_deals(unnamed, members, ~chosen, chances)
+    total = with_deals(crowd, members, chosen, chances)
     large = _Large(members, chosen, blurred, chances, count)
     overload, bands = _answers(limit, large, crowd, total, demand.variance)
     more = np.flatnonzero(planned.mean > _NOTHING) if planned is not None else np.zeros(0, np.intp)
@@ -166,7 +166,7 @@ def _largest(members: Members, variance: Floats) -> tuple[Flags, Flags]:
     return chosen, blurred
 
 
-def _unnamed(groups: Sequence[PoolGroup], members: Members, z: Floats, rho: float) -> Moments:
+def unnamed_of(groups: Sequence[PoolGroup], members: Members, z: Floats, rho: float) -> Moments:
     """What is won, and the open lines that no member stands for, in each situation."""
     left = np.array([group.moments[[MEAN, VARIANCE, THIRD]] for group in groups]).reshape(len(groups), 3, members.count)
     whole = np.maximum(left[:, 1], 0.0)
@@ -187,7 +187,7 @@ def _unnamed(groups: Sequence[PoolGroup], members: Members, z: Floats, rho: floa
     return Moments(more @ left[:, 0], wider @ left[:, 1], wider @ left[:, 2])
 
 
-def _sum(others: Moments, members: Members, chosen: Flags, chances: Floats) -> Moments:
+def with_deals(others: Moments, members: Members, chosen: Flags, chances: Floats) -> Moments:
     """Of the chosen deals and the others together."""
     if not chosen.any():
         return others

@@ -88,9 +88,9 @@ class Members:
         return np.array(self.cvs)[self.effort][:, None]
 
 
-def members_of(lines: Lines) -> Members:
-    """The uncertain deals among ``lines``."""
-    line = np.flatnonzero(lines.uncertain)
+def members_of(lines: Lines, certain: bool = False) -> Members:
+    """The uncertain deals among ``lines``; with ``certain`` the others as well."""
+    line = np.flatnonzero((lines.units * lines.probability > 0) | lines.uncertain if certain else lines.uncertain)
     if len(line) > _LOOKED_AT:
         line = np.sort(line[np.argsort(-lines.effort[line], kind="stable")[:_LOOKED_AT]])
     deal, place, p = lines.deal[line], lines.place[line], lines.probability[line]

@@ -8,9 +8,10 @@ import numpy.typing as npt
 from services.capacity.domain.attribution import Askers
 from services.capacity.domain.axis import Axis
 from services.capacity.domain.capacity import PoolCapacity
-from services.capacity.domain.demand import Demand
+from services.capacity.domain.demand import Demand, PoolDemand
 from services.capacity.domain.exact_tail import from_moments, tail_of
 from services.capacity.domain.lateness import Slip, Waiting, slip_of_paths, slips_of, undone, waiting_of
+from services.capacity.domain.lines import Lines
 from services.capacity.domain.members import Members, members_of
 from services.capacity.domain.paths import paths_of
 from services.capacity.domain.positions import PoolState, positions_of
@@ -32,19 +33,35 @@ class Depth(NamedTuple):
 WHOLE: Final = Depth()
 
 
-def project_pool(
-    name: str, plan: Plan, axis: Axis, demand: Demand, capacity: PoolCapacity, depth: Depth
-) -> tuple[list[Position], list[WorkState]]:
-    """The positions of the weeks shown, and the work items of pool ``name``."""
-    pool = plan.pools[name]
-    base = np.full(axis.count, pool.base_load)
-    cumulative = demand.is_cumulative(name)
-    if cumulative:
+class Asked(NamedTuple):
+    """What is asked of one pool: ``base`` is work that no deal explains, ``limit`` what deals may ask before there is
+    too much, both by week of the axis; ``first`` are the work items that come before deals."""
+
+    base: Floats
+    limit: Floats
+    of_deals: PoolDemand
+    lines: Lines
+    capacity: PoolCapacity
+    first: dict[str, Finish]
+
+
+def asked_of(name: str, plan: Plan, axis: Axis, demand: Demand, capacity: PoolCapacity) -> Asked:
+    """What is asked of pool ``name``."""
+    base = np.full(axis.count, plan.pools[name].base_load)
+    if demand.is_cumulative(name):
         base = np.cumsum(np.where(np.arange(axis.count) >= axis.start, base, 0.0))
     # Work that comes before deals is one more load that no deal explains.
     first, taken = finish_all(items_on(plan, name, "before-deals"), axis, capacity.counts - base)
     base = base + taken
-    of_deals, lines, limit = demand.on(name), demand.lines(name), capacity.counts - base
+    return Asked(base, capacity.counts - base, demand.on(name), demand.lines(name), capacity, first)
+
+
+def project_pool(
+    name: str, plan: Plan, axis: Axis, demand: Demand, capacity: PoolCapacity, depth: Depth
+) -> tuple[list[Position], list[WorkState]]:
+    """The positions of the weeks shown, and the work items of pool ``name``."""
+    pool, cumulative = plan.pools[name], demand.is_cumulative(name)
+    base, limit, of_deals, lines, _, first = asked_of(name, plan, axis, demand, capacity)
     planned = demand.planned.on(name)
     members = members_of(lines) if any(depth) else None
     tail = from_moments(limit, of_deals, planned)

@@ -17,7 +17,7 @@ from services.capacity.domain.capacity import PoolCapacity, capacity_of
 from services.capacity.domain.demand import Demand
 from services.capacity.domain.effects import Decisions, Reports
 from services.capacity.domain.listing import Listing
-from services.capacity.domain.pool import WHOLE, Depth, project_pool
+from services.capacity.domain.pool import WHOLE, Asked, Depth, asked_of, project_pool
 from services.capacity.domain.signals import Signals
 from shared.schemas.cell import CellKey
 from shared.schemas.frame import BookingState, Frame, ListedDeal, MilestoneState, SignalState
@@ -64,6 +64,8 @@ class Projector:
         self._dirty = False
         self._plan = ""
         self._axis: Axis | None = None
+        self.in_force: PlanInForce | None = None
+        """The plan of the last projection."""
         self._now: datetime | None = None
         self._week = ""
         self._demand: Demand
@@ -102,6 +104,13 @@ class Projector:
         """All work items of the last projection, by name."""
         return self._sent.work
 
+    def asked_of(self, pool: str) -> tuple[Axis, Demand, Asked]:
+        """What is asked of ``pool``, one of the plan's, as of the last projection; with its weeks and all demand."""
+        assert self._axis is not None, "asked before the first projection"
+        assert self.in_force is not None
+        asked = asked_of(pool, self.in_force.plan, self._axis, self._demand, self._capacities[pool])
+        return self._axis, self._demand, asked
+
     def project(self, now: datetime, in_force: PlanInForce | None) -> Frame | None:
         """The frame to publish: complete for a new plan or week, else what changed; None when nothing did."""
         if in_force is None:
@@ -128,7 +137,7 @@ class Projector:
 
     def _take_in(self, in_force: PlanInForce, axis: Axis, now: datetime) -> set[str]:
         """Bring demand and capacity up to date; answers the pools where something changed."""
-        plan = in_force.plan
+        plan, self.in_force = in_force.plan, in_force
         if in_force.name != self._plan or axis != self._axis:
             self._plan, self._axis = in_force.name, axis
             self._demand, self._listing = Demand(plan, axis), Listing(plan, axis.today)

@@ -1,0 +1,139 @@
+"""The live book in a process that answers questions: it follows the log beside the projection and publishes nothing.
+
+Everything that touches the book runs in one thread of its own, in the order in which it came: records, and questions
+between them. So a question sees a book that stands still, may fork it for an overlay, and never keeps the process's
+event loop from its own work for longer than Python's threads take turns. The book is brought up to date when somebody
+asks, not at every mark.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from services.capacity import metrics
+from services.capacity.domain.projector import PlanInForce, Projector
+from shared.clock import Clock
+from shared.errors import NotReady
+from shared.schemas.frame import Frame
+from shared.settings import KafkaSettings
+from shared.streams.restore import TableReader
+from shared.streams.safety import Fail, end_process
+from shared.streams.shards import Batch, Record, Shard
+from shared.topics import CELLS, DECISIONS, REPORTS, SIGNALS, Topic
+
+Answer = TypeVar("Answer")
+
+FOLLOWED: Final = (CELLS, REPORTS, DECISIONS, SIGNALS)
+MOST_WAITING: Final = 256
+"""Questions that wait or are being answered; who comes then is asked to come again."""
+_GATHERED: Final = 2000
+"""Records that are taken in together, at most, while nobody asks."""
+
+
+@dataclass
+class Live:
+    """The live book as a question sees it. ``told`` are the parts of frames that replace former ones, by name."""
+
+    projector: Projector
+    now: datetime
+    in_force: PlanInForce
+    told: dict[str, Any] = field(default_factory=dict)
+
+
+class LiveBook:
+    """Follows the log and answers questions, one after the other."""
+
+    def __init__(
+        self,
+        projector: Projector,
+        shard: Shard,
+        plan_in_force: Callable[[], PlanInForce | None],
+        clock: Clock,
+        on_failure: Fail = end_process,
+    ) -> None:
+        """``shard`` takes records into ``projector``; nobody else touches the two."""
+        self._projector, self._shard = projector, shard
+        self._plan_in_force, self._clock, self._on_failure = plan_in_force, clock, on_failure
+        self._thread = ThreadPoolExecutor(1, "live-book")
+        self._pending: deque[tuple[Topic, Record]] = deque()
+        self._asked = 0
+        self._restored = False
+        self._told: dict[str, Any] = {}
+
+    async def follow(self, kafka: KafkaSettings) -> None:
+        """Read the log, and go on reading it until cancelled."""
+        readers = [TableReader(kafka, topic, self._taker(topic), self._on_failure) for topic in FOLLOWED]
+        started: list[TableReader] = []
+        try:
+            for reader in readers:
+                await reader.start()
+                started.append(reader)
+            for reader in readers:
+                await reader.caught_up()
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._restore)
+            await asyncio.Event().wait()
+        finally:
+            for reader in started:
+                await reader.stop()
+            self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def ask(self, question: Callable[[Live], Answer]) -> Answer:
+        """The answer of ``question``, which runs in the book's thread and must not change it.
+
+        Raises ``NotReady`` before the log is read, without a plan, and while too many others wait.
+        """
+        if not self._restored:
+            raise NotReady("the book is not read yet", why="this process has just started", do="Ask again in a moment.")
+        if self._asked >= MOST_WAITING:
+            why = f"{self._asked} questions are being answered"
+            raise NotReady("too many questions wait here", why=why, do="Ask again in a moment.")
+        self._asked += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, question)
+        finally:
+            self._asked -= 1
+
+    def take(self, topic: Topic, records: Sequence[Record]) -> None:
+        """Records of a topic that is followed, in their order."""
+        self._pending.extend((topic, record) for record in records)
+        if len(self._pending) >= _GATHERED and len(self._pending) % _GATHERED < len(records):
+            self._thread.submit(self._take_in).add_done_callback(self._failed)
+
+    def _taker(self, topic: Topic) -> Callable[[Record], None]:
+        return lambda record: self.take(topic, [record])
+
+    def _failed(self, done: "Future[None]") -> None:
+        # What cannot be taken in would be missing in every answer.
+        if not done.cancelled() and (error := done.exception()) is not None:
+            self._on_failure(error)
+
+    def _restore(self) -> None:
+        self._take_in()
+        self._shard.restored({})
+        self._restored = True
+
+    def _take_in(self) -> None:
+        while self._pending:
+            topic, record = self._pending.popleft()
+            self._shard.apply(Batch(topic, 0, (record,), record.offset + 1, restoring=not self._restored))
+
+    def _answer(self, question: Callable[[Live], Answer]) -> Answer:
+        with metrics.QUESTION_SECONDS.time():
+            self._take_in()
+            in_force, now = self._plan_in_force(), self._clock.now()
+            if in_force is None:
+                raise NotReady("no plan is in force", do="Publish one: `headroom plan apply FILE`.")
+            made = self._projector.project(now, in_force)
+            if made is not None:
+                self._told.update(_replaced(made))
+            return question(Live(self._projector, now, in_force, dict(self._told)))
+
+
+def _replaced(made: Frame) -> dict[str, Any]:
+    """The parts of a frame that are told as a whole whenever they change."""
+    parts = ("listed", "bookings", "milestones", "signals", "forecasts")
+    return {name: value for name in parts if (value := getattr(made, name, None)) is not None}
