@@ -1,6 +1,8 @@
 """``headroom backtest``: what the model would have said, day by day, of events that were recorded or given."""
 
+import gc
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -24,9 +26,11 @@ from headroom.load_mapping import MappingError, parse_mapping
 from headroom.load_rows import read_rows
 from headroom.plan import read_text
 from headroom.replay import Replay, Replayer
+from headroom.replay_read import Ahead, Read
 from shared.errors import BadInput
 from shared.schemas.plan import Plan
 from shared.schemas.plan_file import parse_plan
+from shared.streams.app import COLLECT_AFTER
 
 PlanFile = Annotated[Path, typer.Option("--plan", metavar="PLAN.yaml", help="The plan to hold the events against.")]
 Events = Annotated[
@@ -40,6 +44,10 @@ Html = Annotated[Path | None, typer.Option("--html", metavar="OUT.html", help="W
 
 _STEP = 1 << 20
 """Bytes after which the progress bar moves."""
+WORTH_IT = 8 << 20
+"""Bytes of a file beyond which other processes read ahead; to start them takes a part of a second."""
+MOST_PROCESSES = 3
+"""More of them would read faster than what they read can be taken in."""
 
 
 def backtest(
@@ -58,11 +66,13 @@ def backtest(
     plan = parse_plan(read_text(plan_file), str(plan_file))
     replayer = Replayer(plan, first.date() if first else None, last.date() if last else None)
     started = perf_counter()
+    # Events live for a moment and are no part of cycles; looking for cycles among them takes long and finds nothing.
+    gc.set_threshold(*COLLECT_AFTER)
     lines = _of_csv(events, map_file) if map_file is not None else _lines(events)
     size = 0
-    with _bar(events, map_file is None) as moved:
-        for raw in lines:
-            if not replayer.take(raw):
+    with _bar(events, map_file is None) as moved, _read(lines, many=_are_many(events)) as each:
+        for raw, ahead in each:
+            if not replayer.take(raw, ahead):
                 break
             size += len(raw)
             if size > _STEP:
@@ -93,6 +103,23 @@ def summary(plan: Plan, found: Replay, rate: float) -> dict[str, Any]:
         "work": msgspec.to_builtins(found.work),
         **episodes_as_json(found.hindsight),
     }
+
+
+def _are_many(file: Path) -> bool:
+    return file.exists() and file.stat().st_size > WORTH_IT
+
+
+@contextmanager
+def _read(lines: Iterator[bytes], *, many: bool) -> Iterator[Iterator[tuple[bytes, Read | None]]]:
+    """Each line; of many also what it says, read by other processes as far as there are cores for them."""
+    if not many:
+        yield ((raw, None) for raw in lines)
+        return
+    ahead = Ahead(max(1, min((os.cpu_count() or 2) - 1, MOST_PROCESSES)))
+    try:
+        yield ahead.read(lines)
+    finally:
+        ahead.close()
 
 
 def _lines(file: Path) -> Iterator[bytes]:

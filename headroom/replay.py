@@ -8,23 +8,24 @@ frame is shown to the triggers. The clock is the newest time that an event has t
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from headroom.hindsight import Hindsight, Watcher
+from headroom.replay_read import Ahead, Read, read
 from services.capacity.domain import contribution
 from services.capacity.domain.cells import Cells
 from services.capacity.domain.pool import WHOLE, Depth
 from services.capacity.domain.projector import PlanInForce, Projector
 from services.ingest.domain.change import DealChange, Unusable
 from services.ingest.domain.merge import merge
-from services.ingest.normalise import cloudevents
 from shared.schemas.cell import Cell, Mark
 from shared.schemas.deal import Deal
 from shared.schemas.frame import Frame
 from shared.schemas.plan import Plan
 from shared.schemas.position import Position, WorkState
 from shared.schemas.report import Report, record_key
+from shared.schemas.signal import Signal
 
 _DAY: Final = timedelta(days=1)
 _SETTLED: Final = timedelta(seconds=2)
@@ -103,71 +104,88 @@ class Replayer:
         self._also = also
         self._deals: dict[str, Deal] = {}
         self._unfolded: dict[str, Deal] = {}
-        self._clock: datetime | None = None
-        self._next: datetime | None = None
+        self._end = None if last is None else _ms(self._start_of(last + _DAY))
+        self._clock: int | None = None
+        """Milliseconds since the epoch, as events tell their time."""
+        self._next: int | None = None
         self._taken = 0
         self._upto = 0
         self._book_time = 0
         self.found = Replay()
 
-    def take(self, raw: bytes) -> bool:
-        """Take in one CloudEvent in structured JSON; False: it lies after the last day, and nothing more is wanted."""
+    def take(self, raw: bytes, ahead: Read | None = None) -> bool:
+        """Take in one CloudEvent in structured JSON; False: it lies after the last day, and nothing more is wanted.
+
+        ``ahead`` is what it says, when it was read before.
+        """
+        at, said = ahead or read(raw, self._clock)
+        if not isinstance(said, tuple) and self._end is not None and at >= self._end:
+            return False
         self.found.events += 1
-        try:
-            said = cloudevents.read(cloudevents.structured(raw), self._clock or datetime.now(UTC))
-            at = _time_of(said)
-            if self._last is not None and at >= self._start_of(self._last + _DAY):
-                self.found.events -= 1
-                return False
+        if isinstance(said, tuple):
+            self._reject(*said)
+            return True
+        if self._next is None or at >= self._next:
             self._move_to(at)
+        elif self._clock is None or at > self._clock:
+            self._clock = at
+        try:
             self._put(said)
         except Unusable as error:
-            self.found.unusable += 1
-            if len(self.found.rejected) < MOST_REJECTED:
-                self.found.rejected.append((self.found.events, f"{error.reason}: {error.why}"))
+            self._reject(error.reason, error.why)
         return True
 
     def end(self) -> Replay:
         """Project what is left; answers all of it."""
         if self._clock is not None:
             if self._last is not None:
-                self._move_to(self._start_of(self._last))
+                self._move_to(_ms(self._start_of(self._last)))
             self._project(self._clock)
             self.found.positions = list(self._projector.positions.values())
             self.found.work = list(self._projector.work.values())
             self.found.hindsight = self._watcher.hindsight()
         return self.found
 
-    def _put(self, said: DealChange | Report | Any) -> None:
+    def _reject(self, reason: str, why: str) -> None:
+        self.found.unusable += 1
+        if len(self.found.rejected) < MOST_REJECTED:
+            self.found.rejected.append((self.found.events, f"{reason}: {why}"))
+
+    def _put(self, said: DealChange | Report | Signal) -> None:
         self._taken += 1
         if isinstance(said, DealChange):
-            merged = merge(self._deals.get(said.deal_id), said).deal
+            name = said.deal_id
+            merged = merge(self._deals.get(name), said).deal
             if merged is not None:
-                self._deals[merged.id] = self._unfolded[merged.id] = merged
+                # A deal is folded when its day is over: what it was in between is in no projection.
+                self._deals[name] = self._unfolded[name] = merged
                 self._upto += 1
-                self._book_time = max(self._book_time, merged.time)
         elif isinstance(said, Report):
             self._projector.reported(self._projector.reports.put(record_key(said), said))
         elif self._projector.signals.put(said):
             self._projector.observed()
 
-    def _move_to(self, at: datetime) -> None:
+    def _move_to(self, at: int) -> None:
         """Let the clock run up to ``at``, and project at each day's start on the way."""
         if self._clock is None or self._next is None:
-            begin = at.astimezone(self._zone).date()
-            self._clock, self._next = at, self._start_of(max(begin + _DAY, self._first or date.min))
+            begin = self._day_of(at)
+            self._clock, self._next = at, _ms(self._start_of(max(begin + _DAY, self._first or date.min)))
         while self._next <= at:
             self._project(self._next)
-            self._next = self._start_of(self._next.astimezone(self._zone).date() + _DAY)
+            self._next = _ms(self._start_of(self._day_of(self._next) + _DAY))
         self._clock = max(self._clock, at)
+
+    def _day_of(self, at: int) -> date:
+        return _moment(at).astimezone(self._zone).date()
 
     def _start_of(self, day: date) -> datetime:
         return datetime.combine(day, time(), self._zone).astimezone(UTC)
 
-    def _project(self, now: datetime) -> None:
-        book = self._projector.book
+    def _project(self, at: int) -> None:
+        now, book = _moment(at), self._projector.book
         for deal in self._unfolded.values():
             self._cells.put(deal.id, contribution.of(deal))
+            self._book_time = max(self._book_time, deal.time)
         self._unfolded.clear()
         for state in self._cells.changed():
             book.stage(
@@ -220,17 +238,21 @@ class Replayer:
             yield WorkDay(item.work, item.finish, item.slip_weeks, item.slip_mean, item.late)
 
 
-def replay(plan: Plan, events: Iterable[bytes], first: date | None = None, last: date | None = None) -> Replay:
-    """All of ``events``, in their order."""
+def replay(
+    plan: Plan, events: Iterable[bytes], first: date | None = None, last: date | None = None, ahead: Ahead | None = None
+) -> Replay:
+    """All of ``events``, in their order, read ``ahead`` if that is given."""
     replayer = Replayer(plan, first, last)
-    for raw in events:
-        if not replayer.take(raw):
+    read_ahead = ((raw, None) for raw in events) if ahead is None else ahead.read(events)
+    for raw, what in read_ahead:
+        if not replayer.take(raw, what):
             break
     return replayer.end()
 
 
-def _time_of(said: Any) -> datetime:
-    if isinstance(said, DealChange | Report):
-        return datetime.fromtimestamp(said.stamp.time / 1000, UTC)
-    moment: datetime = said.time
-    return moment
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp()) * 1000 + moment.microsecond // 1000
+
+
+def _moment(at: int) -> datetime:
+    return datetime.fromtimestamp(at / 1000, UTC)

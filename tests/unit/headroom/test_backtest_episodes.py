@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from headroom import replay_read
 from headroom.cli import app
 from headroom.hindsight import Hindsight, Watcher
 from headroom.replay import Replayer, replay
@@ -290,3 +291,19 @@ def test_a_day_of_very_many_events_is_judged_like_any_other() -> None:
     assert not frames[-1].loading
     assert "overcommitted" in {one.trigger for one in found.hindsight.episodes}
     assert found.hindsight == replay(SMALL, events).hindsight
+
+
+def test_reading_ahead_in_other_processes_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay_read, "CHUNK", 50)
+    of_day = [raw for raw in EVENTS if b'"2026-0' in raw]
+    untimed = {"specversion": "1.0", "id": "x", "source": "ops", "type": "com.headroom.signal.observed"}
+    more = [b"{not json}", msgspec.json.encode(untimed | {"subject": "S", "data": {"kind": "tickets"}}), b'{"a": 1}']
+    events = of_day[:160] + more + of_day[160:330]
+    ahead = replay_read.Ahead(2)
+    try:
+        other = replay(PLAN, events, first=STORY.ends, ahead=ahead)
+    finally:
+        ahead.close()
+    one = replay(PLAN, events, first=STORY.ends)
+    assert (one.unusable, len(one.rejected)) == (2, 2)
+    assert other == one
