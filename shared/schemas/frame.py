@@ -12,7 +12,8 @@ TYPE = "headroom.frame.v1"
 class ListedDeal(msgspec.Struct, frozen=True, omit_defaults=True):
     """A deal that the projection lists apart, with the reason.
 
-    Reasons: no-product, unknown-product, no-needs, unknown-stage, no-close-date, stale, no-rate.
+    Reasons: no-product, unknown-product, no-needs, unknown-stage, no-close-date, stale, no-rate; and
+    unused-report, when a report about the deal finds no line of it that is named and asks something.
     """
 
     deal: str

@@ -6,15 +6,15 @@ fixed order. So an update gives the very numbers a full projection gives.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from services.capacity.domain.actuals import Actual, Apart, Named, apart
 from services.capacity.domain.axis import Axis
 from services.capacity.domain.book import BookCell
+from services.capacity.domain.groups import Group, Known, PoolDemand, PoolGroup
 from services.capacity.domain.kernels import Kernel
 from services.capacity.domain.lines import Lines, Places, Shapes, shapes_of
 from services.capacity.domain.moments import (
@@ -23,76 +23,20 @@ from services.capacity.domain.moments import (
     THIRD,
     VARIANCE,
     WEIGHTS,
+    gather,
     in_units,
+    stack,
     weights_of,
     weights_of_line,
 )
 from services.capacity.domain.planned import Planned
 from services.capacity.domain.tethers import Asking, Tethers
-from services.capacity.domain.timing import Timing, timing_of
+from services.capacity.domain.timing import timing_of
 from shared.schemas.cell import CellKey
 from shared.schemas.plan import Plan
 from shared.schemas.week import add_weeks
 
 Floats = npt.NDArray[np.float64]
-
-
-class PoolDemand(NamedTuple):
-    """What deals ask of one pool, by week of the axis.
-
-    ``booked`` and ``expected`` are means of won and open deals, ``exposure`` what all open deals would ask;
-    ``variance`` and ``third`` are of booked and open together.
-    """
-
-    booked: Floats
-    expected: Floats
-    exposure: Floats
-    variance: Floats
-    third: Floats
-
-
-class Known(NamedTuple):
-    """The lines of a cell that are known by name, in its order: their deals, units and win probabilities."""
-
-    deals: list[str]
-    units: Floats
-    probability: Floats
-
-
-class PoolGroup(NamedTuple):
-    """What one group of lines that ask alike asks of a pool.
-
-    ``moments`` are mean, exposure, variance and third moment by week, ``weights`` (see ``moments.WEIGHTS``) those of
-    its lines by close week, the first of them ``lead`` weeks before the axis. Exposure is no part of ``weights``.
-    """
-
-    asking: Asking
-    won: bool
-    kernel: Kernel
-    moments: Floats
-    weights: Floats
-    lead: int
-
-    @property
-    def probability(self) -> float:
-        """The chance that a line of the group is won, larger ones counting more."""
-        if self.won:
-            return 1.0
-        second, squared = self.weights[2].sum(), self.weights[3].sum()
-        return float(min(squared / second, 1.0)) if second > 0 else 0.0
-
-
-@dataclass
-class _Group:
-    won: bool
-    cells: dict[CellKey, tuple[BookCell, Timing]] = field(default_factory=dict)
-    known: dict[CellKey, Known] = field(default_factory=dict)
-    order: list[CellKey] = field(default_factory=list)
-    """The keys of ``cells`` in their order; empty: to be sorted anew."""
-    weights: Floats | None = None
-    """Where nothing is withheld."""
-    on: dict[str, tuple[Floats, Floats]] = field(default_factory=dict)
-    """Moments and weights by pool."""
 
 
 class Demand:
@@ -102,9 +46,11 @@ class Demand:
         self._plan, self._axis = plan, axis
         self._tethers = Tethers(plan)
         self.planned = Planned(plan, axis, self._tethers)
-        self._groups: dict[Asking, _Group] = {}
+        self._groups: dict[Asking, Group] = {}
         self._on_pool: dict[str, set[Asking]] = {pool: set() for pool in plan.pools}
         self._withheld: dict[str, frozenset[str]] = {}
+        self._actual: dict[str, Actual] = {}
+        self._apart: dict[str, list[PoolGroup]] = {}
         self._dirty_groups: set[Asking] = set()
         self._dirty_pools: set[str] = set(plan.pools)
 
@@ -118,7 +64,7 @@ class Demand:
         if group is None:
             if timing is None:
                 return
-            group = self._groups[asking] = _Group(timing.counts == "won")
+            group = self._groups[asking] = Group(timing.counts == "won")
         if cell is None or timing is None:
             if group.cells.pop(key, None) is None:
                 return
@@ -128,6 +74,7 @@ class Demand:
                 group.order = []
             group.cells[key] = (cell, timing)
         group.known.pop(key, None)
+        group.names = None
         self._dirty_groups.add(asking)
 
     def withhold(self, deals: Mapping[str, frozenset[str]]) -> None:
@@ -138,6 +85,27 @@ class Demand:
                 for asking in self._on_pool[pool]:
                     self._groups[asking].on.pop(pool, None)
         self._withheld = dict(deals)
+
+    def replace(self, actual: Mapping[str, Actual]) -> None:
+        """What was reported of these deals stands instead of their curves; replaces what was reported before."""
+        changed = {deal for deal in actual.keys() | self._actual.keys() if actual.get(deal) != self._actual.get(deal)}
+        self._actual = dict(actual)
+        for asking, group in self._groups.items() if changed else ():
+            if not changed.isdisjoint(self._names(asking, group)):
+                self._dirty_groups.add(asking)
+
+    def unplaced(self) -> list[str]:
+        """The deals of which something was reported that replaces nothing: no cell names them as asking anything."""
+        placed: set[str] = set()
+        for asking, group in self._groups.items() if self._actual else ():
+            pools = self._tethers.of(asking)
+            if self._actual.keys().isdisjoint(self._names(asking, group)):
+                continue
+            for key, (_, timing) in group.cells.items():
+                if timing.counts != "exposure":
+                    there = self._actual.keys() & set(self._known(asking, group, key).deals)
+                    placed.update(deal for deal in there if any(map(self._actual[deal].is_about, pools)))
+        return sorted(self._actual.keys() - placed)
 
     def refresh(self) -> set[str]:
         """Take the changes in; answers the pools whose demand may have changed."""
@@ -150,6 +118,8 @@ class Demand:
             for pool in pools:
                 (self._on_pool[pool].add if group.cells else self._on_pool[pool].discard)(asking)
         self._dirty_pools |= self.planned.refresh()
+        for pool in self._dirty_pools:
+            self._apart.pop(pool, None)
         changed, self._dirty_groups, self._dirty_pools = self._dirty_pools, set(), set()
         return changed
 
@@ -163,7 +133,7 @@ class Demand:
         return PoolDemand(booked[MEAN], opened[MEAN], opened[EXPOSURE], both[VARIANCE], both[THIRD])
 
     def groups(self, pool: str) -> list[PoolGroup]:
-        """The groups that ask ``pool``, in a fixed order."""
+        """The groups that ask ``pool``, in a fixed order; those of single lines that ask apart come last."""
         found = []
         for asking in sorted(self._on_pool[pool]):
             group = self._groups[asking]
@@ -171,7 +141,7 @@ class Demand:
                 group.on[pool] = self._spread(asking, group, pool)
             kernel = self._tethers.of(asking)[pool]
             found.append(PoolGroup(asking, group.won, kernel, *group.on[pool], self._tethers.longest))
-        return found
+        return found + self._asking_apart(pool)
 
     def lines(self, pool: str) -> Lines:
         """The lines known by name that are expected to ask something of ``pool``."""
@@ -181,12 +151,18 @@ class Demand:
         askings = sorted(self._on_pool[pool])
         for number, asking in enumerate(askings):
             group = self._groups[asking]
+            there = self._names(asking, group) & self._replaced(pool) if self._actual else frozenset()
             for key in self._keys(group):
                 place, counts = group.cells[key][1].place, group.cells[key][1].counts
                 if counts != "exposure":
                     each = self._known(asking, group, key)
+                    if there:
+                        each = each.without(there)
                     deals += each.deals
                     known.append((each, number, place))
+        for number, alone in enumerate(self._asking_apart(pool), len(askings)):
+            deals.append(alone.deal)
+            known.append((Known([alone.deal], np.ones(1), np.full(1, alone.probability)), number, 0))
         sizes = [len(each.deals) for each, _, _ in known]
         group_of = np.repeat(np.array([number for _, number, _ in known], np.intp), sizes)
         place_of = np.repeat(np.array([place for _, _, place in known], np.intp), sizes)
@@ -197,26 +173,26 @@ class Demand:
         deal_of = np.array([number_of.get(deal, -1) for deal in deals], np.intp)
         order = np.argsort(deal_of, kind="stable")
         order = order[deal_of[order] >= 0]
-        return self._lines(pool, askings, names, deal_of[order], units[order], probability[order],
+        return self._lines(pool, names, deal_of[order], units[order], probability[order],
                            group_of[order], place_of[order])  # fmt: skip
 
-    def _lines(self, pool: str, askings: list[Asking], deals: list[str], deal: Places, units: Floats,
-               probability: Floats, group: Places, place: Places) -> Lines:  # fmt: skip
-        kernels = [self._tethers.of(asking)[pool] for asking in askings]
+    def _lines(self, pool: str, deals: list[str], deal: Places, units: Floats, probability: Floats, group: Places,
+               place: Places) -> Lines:  # fmt: skip
+        groups = self.groups(pool)
         places, shape = np.unique(np.array([group, place]), axis=1, return_inverse=True)
-        won = np.array([self._groups[asking].won for asking in askings], bool)
-        cv = np.array([kernel.effort_cv for kernel in kernels])
+        won = np.array([one.won for one in groups], bool)
+        cv = np.array([one.kernel.effort_cv for one in groups])
         return Lines(
             deals=deals,
             deal=deal,
-            products=[asking.product for asking in askings],
+            products=[one.asking.product for one in groups],
             units=units,
             probability=probability,
             open=~won[group],
             group=group,
             place=place,
             shape=shape.reshape(-1),
-            shapes=self.shapes(pool, [kernels[number] for number in places[0]], places[1]),
+            shapes=self.shapes(pool, [groups[number].kernel for number in places[0]], places[1]),
             cv=cv[group],
         )
 
@@ -232,22 +208,68 @@ class Demand:
         """Stocks and budgets: what was asked in one week is missing in all later ones."""
         return self._plan.pools[pool].kind in ("stock", "budget")
 
-    def _spread(self, asking: Asking, group: _Group, pool: str) -> tuple[Floats, Floats]:
+    def _replaced(self, pool: str) -> frozenset[str]:
+        return frozenset(deal for deal, actual in self._actual.items() if actual.is_about(pool))
+
+    def _asking_apart(self, pool: str) -> list[PoolGroup]:
+        if not self._actual:
+            return []
+        found = self._apart.get(pool)
+        if found is None:
+            found = self._apart[pool] = [self._alone(pool, line) for line in self._lines_apart(pool)]
+        return found
+
+    def _lines_apart(self, pool: str) -> list[Apart]:
+        """The lines whose deals' curves were replaced on ``pool``, in the order of deals."""
+        named: dict[str, list[Named]] = {}
+        about = self._replaced(pool) - self._withheld.get(pool, frozenset())
+        for asking in sorted(self._on_pool[pool]):
+            group, kernel = self._groups[asking], self._tethers.of(asking)[pool]
+            there, first = self._names(asking, group) & about, self._tethers.first_of(asking)
+            for key in self._keys(group) if there else ():
+                timing = group.cells[key][1]
+                for deal, units, chance in self._known(asking, group, key).rows():
+                    if deal in there and timing.counts != "exposure":
+                        line = Named(deal, asking, kernel, group.won, units, chance, timing.place, first)
+                        named.setdefault(deal, []).append(line)
+        return [line for deal in sorted(named) for line in apart(pool, named[deal], self._actual[deal], self._axis)]
+
+    def _alone(self, pool: str, line: Apart) -> PoolGroup:
+        """A line as a group of its own: one unit of what it asks, which begins with the axis."""
+        lead, weights = self._tethers.longest, np.zeros((WEIGHTS, self._tethers.longest + self._axis.count))
+        kernel = Kernel(line.asked, (1.0,), line.effort_cv)
+        weighs = weights_of_line(1.0, line.probability)
+        asked = line.asked
+        if self.is_cumulative(pool):
+            asked = np.cumsum(np.where(np.arange(len(asked)) >= self._axis.start, asked, 0.0))
+        moments = gather(weighs[:, None] * stack(asked, asked**2, asked**3, line.effort_cv))
+        weights[:, lead] = weighs
+        return PoolGroup(line.asking, line.won, kernel, moments, weights, lead, line.deal)
+
+    def _spread(self, asking: Asking, group: Group, pool: str) -> tuple[Floats, Floats]:
         kernel = self._tethers.of(asking)[pool]
         withheld = self._withheld.get(pool, frozenset())
-        if withheld:
-            weights = self._weights(asking, group, withheld)
+        replaced = self._replaced(pool) if self._actual else frozenset()
+        if withheld or replaced:
+            names = self._names(asking, group)
+            withheld, replaced = withheld & names, (replaced - withheld) & names
+        if withheld or replaced:
+            weights = self._weights(asking, group, withheld, replaced)
         else:
             if group.weights is None:
-                group.weights = self._weights(asking, group, withheld)
+                group.weights = self._weights(asking, group)
             weights = group.weights
         lead, count = self._tethers.longest, self._axis.count
         if self.is_cumulative(pool):
             return kernel.spread_cumulative(weights, lead, count, self._axis.start), weights
         return kernel.spread(weights, lead, count), weights
 
-    def _weights(self, asking: Asking, group: _Group, withheld: frozenset[str]) -> Floats:
-        """The weights of a group by close week, beginning ``longest`` weeks before the axis."""
+    def _weights(self, asking: Asking, group: Group, withheld: frozenset[str] = frozenset(),
+                 replaced: frozenset[str] = frozenset()) -> Floats:  # fmt: skip
+        """The weights of a group by close week, beginning ``longest`` weeks before the axis.
+
+        Without lines that are ``withheld``; nor those ``replaced``, save where they are exposure only.
+        """
         lead = self._tethers.longest
         weights = np.zeros((WEIGHTS, lead + self._axis.count))
         product = self._plan.products[asking.product]
@@ -258,12 +280,12 @@ class Demand:
             if not 0 <= column < weights.shape[1]:
                 continue
             weighs = weights_of(cell, product, probability, group.won)
-            if withheld:
-                known = self._known(asking, group, key)
-                for deal, units, chance in zip(known.deals, known.units, known.probability, strict=True):
-                    if deal in withheld:
+            out = withheld if timing.counts == "exposure" else withheld | replaced
+            if out:
+                for deal, units, chance in self._known(asking, group, key).rows():
+                    if deal in out:
                         weighs = weighs - weights_of_line(units, chance)
-                # What is left of a cell that is withheld whole is rounding, not demand.
+                # What is left of a cell that is taken out whole is rounding, not demand.
                 weighs = np.where(np.abs(weighs) < 1e-9, 0.0, weighs)
             if timing.counts == "exposure":
                 weights[1, column] += weighs[1]
@@ -271,12 +293,12 @@ class Demand:
                 weights[:, column] += weighs
         return weights
 
-    def _keys(self, group: _Group) -> list[CellKey]:
+    def _keys(self, group: Group) -> list[CellKey]:
         if not group.order:
             group.order = sorted(group.cells, key=msgspec.structs.astuple)
         return group.order
 
-    def _known(self, asking: Asking, group: _Group, key: CellKey) -> Known:
+    def _known(self, asking: Asking, group: Group, key: CellKey) -> Known:
         known = group.known.get(key)
         if known is None:
             members = group.cells[key][0].members
@@ -288,6 +310,11 @@ class Demand:
             probability = np.ones(count) if group.won else own
             known = group.known[key] = Known([m.deal for m in members], units, probability)
         return known
+
+    def _names(self, asking: Asking, group: Group) -> frozenset[str]:
+        if group.names is None:
+            group.names = frozenset(deal for key in group.cells for deal in self._known(asking, group, key).deals)
+        return group.names
 
     def _probability(self, stage: str) -> float | None:
         known = self._plan.stages.get(stage)

@@ -15,6 +15,9 @@ class Reports:
         self._by_key: dict[bytes, Report] = {}
         self._on_pool: dict[str, dict[bytes, Report]] = defaultdict(dict)
         self._newest: dict[str, int] = {}
+        self._on_deals: dict[bytes, Report] = {}
+        self.deals_changed = False
+        """Something was said of a deal since somebody set this back."""
 
     def put(self, key: bytes, report: Report) -> str | None:
         """Take a report in; answers the pool it is about when it counts there."""
@@ -22,6 +25,8 @@ class Reports:
         if before is not None and before.stamp > report.stamp:
             return None
         self._by_key[key] = report
+        if report.deal is not None:
+            self._on_deals[key], self.deals_changed = report, True
         if report.pool is not None:
             self._on_pool[report.pool][key] = report
             self._newest[report.pool] = max(self._newest.get(report.pool, 0), report.stamp.time)
@@ -30,6 +35,7 @@ class Reports:
     def drop(self, key: bytes) -> str | None:
         """The record was deleted from the log; answers the pool it was about."""
         report = self._by_key.pop(key, None)
+        self.deals_changed |= self._on_deals.pop(key, None) is not None
         if report is None or report.pool is None:
             return None
         self._on_pool[report.pool].pop(key, None)
@@ -42,6 +48,11 @@ class Reports:
             for report in self._on_pool.get(pool, {}).values()
             if report.kind == kind and not report.withdrawn and report.amount is not None
         ]
+        return sorted(found, key=lambda report: (report.stamp, report.source, report.object))
+
+    def on_deals(self) -> list[Report]:
+        """The reports about deals, oldest first."""
+        found = [report for report in self._on_deals.values() if not report.withdrawn]
         return sorted(found, key=lambda report: (report.stamp, report.source, report.object))
 
     def confirmed(self) -> frozenset[str]:

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from services.capacity.domain.convolution import Lumps
 from services.capacity.domain.copula import all_of, few, given
-from services.capacity.domain.demand import PoolDemand, PoolGroup
 from services.capacity.domain.exact_sums import SHARES, Moments, exact
+from services.capacity.domain.groups import PoolDemand, PoolGroup
 from services.capacity.domain.members import Members
 from services.capacity.domain.moments import MEAN, THIRD, VARIANCE
 from services.capacity.domain.overload import exceeds, quantiles

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from services.capacity.domain.copula import given
-from services.capacity.domain.demand import Demand, PoolGroup
+from services.capacity.domain.demand import Demand
 from services.capacity.domain.draws import SCENARIOS, SCORES, UNIFORM, efforts, positive, ranks
+from services.capacity.domain.groups import PoolGroup
 from services.capacity.domain.members import Members
 
 Floats = npt.NDArray[np.float64]
@@ -103,7 +104,7 @@ def _rest(
         deviation=np.maximum(np.sqrt(variance[uncertain]) / mean, 1e-6),
         push=np.sqrt(pushed[uncertain]) / mean,
         more=_more(groups, members, drawn, rho)[group],
-        keys=[f"{'|'.join(map(str, groups[g].asking))}|{week}" for g, week in zip(group.tolist(), weeks, strict=True)],
+        keys=[f"{groups[g].name}|{week}" for g, week in zip(group.tolist(), weeks, strict=True)],
     )
     rows = _together(rows, weeks)
     return certain, rows.asked.reshape(-1, members.count), _factors(rows).reshape(-1, SCENARIOS)

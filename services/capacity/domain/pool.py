@@ -8,8 +8,9 @@ import numpy.typing as npt
 from services.capacity.domain.attribution import Askers
 from services.capacity.domain.axis import Axis
 from services.capacity.domain.capacity import PoolCapacity
-from services.capacity.domain.demand import Demand, PoolDemand
+from services.capacity.domain.demand import Demand
 from services.capacity.domain.exact_tail import from_moments, tail_of
+from services.capacity.domain.groups import PoolDemand
 from services.capacity.domain.lateness import Slip, Waiting, slip_of_paths, slips_of, undone, waiting_of
 from services.capacity.domain.lines import Lines
 from services.capacity.domain.members import Members, members_of

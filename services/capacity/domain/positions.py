@@ -9,8 +9,8 @@ from services.capacity.domain.attribution import Askers
 from services.capacity.domain.axis import Axis
 from services.capacity.domain.backlog import backlog_of, delay_of
 from services.capacity.domain.capacity import PoolCapacity
-from services.capacity.domain.demand import PoolDemand
 from services.capacity.domain.exact_tail import Tail
+from services.capacity.domain.groups import PoolDemand
 from services.capacity.domain.lateness import Waiting
 from services.capacity.domain.rounding import figures
 from shared.schemas.position import Position

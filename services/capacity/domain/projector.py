@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from services.capacity.domain.actuals import actuals_of
 from services.capacity.domain.axis import Axis, axis_of
 from services.capacity.domain.book import Book
 from services.capacity.domain.bookings import Bookings
@@ -26,6 +27,9 @@ from shared.schemas.position import Position, WorkState
 
 HEARTBEAT: Final = timedelta(hours=1)
 """A frame at least this often, so that durations, deadlines and report ages go on for its readers."""
+
+UNUSED: Final = "unused-report"
+"""Why a deal is listed of which something was reported that no cell's named lines can take up."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,7 @@ class Projector:
             self._bookings = Bookings(plan)
             self._capacities = {}
             self._cells = set(self.book)
+            self.reports.deals_changed = True
         for key in self._cells:
             cell = self.book.cell(key)
             self._demand.put(key, cell)
@@ -152,6 +157,9 @@ class Projector:
         self._cells = set()
         confirmed = self.reports.confirmed()
         self._demand.withhold(self.decisions.withheld(now, confirmed))
+        if self.reports.deals_changed:
+            self._demand.replace(actuals_of(self.reports.on_deals(), plan))
+            self.reports.deals_changed = False
         return self._demand.refresh() | self._take_in_capacity(plan, axis, self.decisions.amounts(now, confirmed))
 
     def _take_in_capacity(self, plan: Plan, axis: Axis, decided: dict[str, dict[str, float]]) -> set[str]:
@@ -176,7 +184,7 @@ class Projector:
                 work += [item for item in items if sent.work.get(item.work) != item]
         sent.positions.update({(row.pool, row.week): row for row in positions})
         sent.work.update({item.work: item for item in work})
-        listed = self._listing.deals()
+        listed = self._listing.deals() + [ListedDeal(deal, UNUSED) for deal in self._demand.unplaced()]
         new_list = complete or listed != sent.listed
         sent.listed = listed
         signals = self.signals.states(now.date())

@@ -40,6 +40,10 @@ class Tethers:
             kernels = self._kernels[asking] = self._make(asking)
         return kernels
 
+    def first_of(self, asking: Asking) -> int:
+        """How many weeks after the close week these lines first ask something of any pool."""
+        return min((int(np.flatnonzero(kernel.effort)[0]) for kernel in self.of(asking).values()), default=0)
+
     def _make(self, asking: Asking) -> dict[str, Kernel]:
         product = self._plan.products.get(asking.product)
         if product is None:
