@@ -236,7 +236,7 @@ class Reconciler:
 
     def _recalibrations(self) -> Iterator[Difference]:
         made = [seen.json for seen in self.log.streams[RECALIBRATIONS]]
-        found = [recompute.Told(one["event_id"], one["kind"], one["scope"], one["frame"]) for one in made]
+        found = [recompute.Told(one["event_id"], one["kind"], one["scope"], one.get("frame", 0)) for one in made]
         yield from missing_and_extra("recalibrations", found, self.judged.told)
 
     def _episodes(self) -> Iterator[Difference]:
