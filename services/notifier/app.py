@@ -23,6 +23,7 @@ from services.notifier.settings import NotifierSettings
 from services.notifier.store.answers import Answers
 from services.notifier.store.deliveries import Deliveries
 from services.notifier.store.feed import Feed
+from services.notifier.store.grouped import Grouped
 from services.notifier.store.outbox import Outbox
 from services.notifier.store.queue import Queue
 from services.notifier.store.recalibrations import Recalibrations
@@ -65,6 +66,7 @@ class Notifier:
         self.webhook = Webhook(exempt=self._exempt, timeout=sending.timeout, connections=sending.concurrency)
         self.worker = Worker(
             self._queue,
+            Grouped(self.delivery_engine, timedelta(seconds=sending.group_window)),
             self.webhook,
             concurrency=sending.concurrency,
             per_endpoint=sending.per_endpoint,

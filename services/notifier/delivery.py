@@ -2,7 +2,8 @@
 
 The order of effects for one delivery: leased in PostgreSQL → sent → attempt and verdict in one transaction. Killed
 between the last two, it is sent again under the same event id. Each attempt is a task of its own and each subscription
-has only so many at a time, so a receiver that hangs holds up nobody else.
+has only so many at a time, so a receiver that hangs holds up nobody else. What is told together becomes a delivery when
+its window closes.
 """
 
 import asyncio
@@ -16,7 +17,9 @@ from opentelemetry.trace import SpanKind
 
 from services.notifier import metrics
 from services.notifier.channels.webhook import Webhook
+from services.notifier.domain.messages import GROUPED
 from services.notifier.domain.schedule import Delivered, judge
+from services.notifier.store.grouped import Grouped
 from services.notifier.store.queue import Attempt, Leased, Queue, Settlement, outcome
 from shared import tracing
 from shared.clock import WallClock
@@ -32,9 +35,17 @@ class Worker:
     """Makes deliveries until it is cancelled."""
 
     def __init__(
-        self, queue: Queue, webhook: Webhook, *, concurrency: int, per_endpoint: int, lease: float, poll: float
+        self,
+        queue: Queue,
+        grouped: Grouped,
+        webhook: Webhook,
+        *,
+        concurrency: int,
+        per_endpoint: int,
+        lease: float,
+        poll: float,
     ) -> None:
-        self._queue, self._webhook = queue, webhook
+        self._queue, self._grouped, self._webhook = queue, grouped, webhook
         self._concurrency, self._per_endpoint, self._lease, self._poll = concurrency, per_endpoint, lease, poll
         self._clock = WallClock()
         self._under_way: dict[int, uuid.UUID] = {}
@@ -51,6 +62,7 @@ class Worker:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._renew())
                 tasks.create_task(self._settle())
+                tasks.create_task(self._gather())
                 while True:
                     await self._round(tasks)
         finally:
@@ -87,6 +99,15 @@ class Worker:
             await asyncio.sleep(self._lease / 3)
             if self._under_way:
                 await patiently("renewing leases", lambda: self._queue.renew(list(self._under_way)))
+
+    async def _gather(self) -> None:
+        """Close the windows whose time has come, for ever."""
+        while True:
+            made = await patiently("gathering what is told together", self._grouped.gather)
+            if made:
+                metrics.PLANNED.labels(GROUPED).inc(made)
+                self.wake()
+            await asyncio.sleep(self._poll)
 
     async def _deliver(self, leased: Leased) -> None:
         """One attempt."""

@@ -18,6 +18,9 @@ class DeliverySettings(BaseModel):
         10.0, gt=0, le=15, description="seconds after which a silent worker's deliveries are taken over"
     )
     poll: float = Field(0.5, gt=0, description="seconds between looks for deliveries that others planned")
+    group_window: float = Field(
+        300.0, ge=0, description="seconds over which what is beyond an alert budget is gathered into one message"
+    )
     keep_days: int = Field(90, ge=30, description="days that ended deliveries and the stream's past are kept")
     heartbeat: float = Field(15.0, gt=0, description="seconds between comments on a stream on which nothing happens")
 

@@ -1,6 +1,7 @@
 """The notifier under kills and stalls: nothing lost, nothing planned twice, every repetition under the same id."""
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.notifier.store.deliveries import Deliveries
 from shared.db import create_engine
+from shared.schemas.recalibration import Recalibration
 from tests.integration.notifier.made import recalibration
 from tests.integration.notifier.process import Process, System
 from tests.integration.notifier.process import system as make_system
@@ -127,6 +129,47 @@ async def test_kills_under_load_lose_and_double_nothing(
     for got in receiver.got:
         bodies[got.path, got.event].add(got.body)
     assert all(len(seen) == 1 for seen in bodies.values())
+
+
+async def test_kills_while_a_storm_is_gathered_lose_and_double_nothing(
+    system: System, receiver: Receiver, engine: AsyncEngine
+) -> None:
+    """Grouped ones stream in while notifiers die; each is in one message, however often that is sent."""
+    quick = {"HEADROOM_NOTIFIER__GROUP_WINDOW": "0.3", "HEADROOM_NOTIFIER__POLL": "0.1"}
+    process = await system.start(**quick)
+    await process.subscribe(receiver.url())
+    told: list[Recalibration] = []
+    enough = asyncio.Event()
+
+    async def tell() -> None:
+        while not enough.is_set():
+            told.append(recalibration(f"r{len(told)}", grouped=True))
+            await system.tell(told[-1])
+            await asyncio.sleep(0.03)
+
+    telling = asyncio.create_task(tell())
+    for _ in range(KILLS):
+        arrived = len(receiver.got)
+        await eventually(lambda: len(receiver.got) > arrived, within=60)  # noqa: B023
+        process.kill()
+        process.start()
+    enough.set()
+    await telling
+
+    def messages() -> dict[str, str]:
+        """By their ids, which stay the same when one is sent again, as its content does."""
+        found: dict[str, str] = {}
+        for got in receiver.got:
+            assert found.setdefault(got.event, got.body) == got.body
+        return found
+
+    def times_told() -> Counter[str]:
+        bodies = [json.loads(body)["data"]["recalibrations"] for body in messages().values()]
+        return Counter(one["event_id"] for body in bodies for one in body)
+
+    await eventually(lambda: len(times_told()) == len(told), within=60)
+    assert set(times_told().values()) == {1}
+    assert len(messages()) < len(told)
 
 
 STEPS = ((1, "firing"), (2, "updated"), (3, "resolved"))

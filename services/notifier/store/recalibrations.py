@@ -1,5 +1,6 @@
 """Recalibrations as last known, and the one transaction that takes a batch of them in and plans its deliveries."""
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.notifier.domain import messages
 from services.notifier.domain.routing import Filters, filters_from, route
+from services.notifier.store import grouped
 from services.notifier.store.feed import Happening, append, lock_appending
 from services.notifier.store.tables import decisions, deliveries, recalibrations, subscriptions
 from shared.schemas import recalibration as records
@@ -112,17 +114,21 @@ class Recalibrations:
         )
 
     async def _plan(self, connection: AsyncConnection, fresh: Sequence[Arrival]) -> dict[str, int]:
-        """One delivery for each fresh transition and each subscription it goes to."""
+        """One delivery for each fresh transition and each subscription it goes to; grouped ones wait for others."""
         if not fresh:
             return {}
-        listening = await _listening(connection)
-        rows = [
-            _delivery(arrival, subscription, body)
+        going = [
+            (arrival, subscription)
+            for listening in [await _listening(connection)]
             for arrival in fresh
-            for body in [messages.body(arrival.recalibration)]
             for subscription, filters in listening
             if route(filters, arrival.recalibration).goes
         ]
+        together = [(to, arrival.recalibration) for arrival, to in going if arrival.recalibration.grouped]
+        await grouped.put(connection, together)
+        singly = [(arrival, to) for arrival, to in going if not arrival.recalibration.grouped]
+        bodies = {arrival.recalibration.event_id: messages.body(arrival.recalibration) for arrival, _ in singly}
+        rows = [_delivery(arrival, to, bodies[arrival.recalibration.event_id]) for arrival, to in singly]
         planned: dict[str, int] = {}
         once = insert(deliveries).on_conflict_do_nothing(constraint="deliveries_once")
         for start in range(0, len(rows), CHUNK):
@@ -159,7 +165,7 @@ class Recalibrations:
         return None if body is None else Known(body, answers.get(identity, []))
 
 
-async def _listening(connection: AsyncConnection) -> list[tuple[object, Filters]]:
+async def _listening(connection: AsyncConnection) -> list[tuple[uuid.UUID, Filters]]:
     query = sa.select(subscriptions.c.id, subscriptions.c.filters).where(
         subscriptions.c.enabled, subscriptions.c.deleted.is_(None)
     )

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.notifier.domain.routing import Filters, filters_from
 from services.notifier.domain.signing import Secret
+from services.notifier.store.grouped import close
 from services.notifier.store.tables import deliveries, secrets, subscriptions
 
 
@@ -128,7 +129,8 @@ async def lock_subscription(connection: AsyncConnection, key: uuid.UUID) -> bool
 
 
 async def give_up_all(connection: AsyncConnection, subscription: uuid.UUID, reason: str) -> None:
-    """End every pending delivery of a subscription, visibly."""
+    """End every pending delivery of a subscription, and what waits to be told together, visibly."""
+    await close(connection, subscription)
     await connection.execute(
         sa.update(deliveries)
         .where(deliveries.c.subscription == subscription, deliveries.c.state == "pending")

@@ -1,4 +1,4 @@
-"""The notifier's tables, as migrations 0003 and 0004 make them."""
+"""The notifier's tables, as migrations 0003, 0004 and 0006 make them."""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
@@ -116,6 +116,17 @@ deliveries = sa.Table(
     sa.Index("deliveries_pending", "created", postgresql_where=sa.text("state = 'pending'")),
     sa.Index("deliveries_leases", "leased_by", postgresql_where=sa.text("leased_by IS NOT NULL")),
     sa.Index("deliveries_recalibration", "recalibration"),
+)
+
+grouped = sa.Table(
+    "grouped",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("subscription", sa.Uuid, sa.ForeignKey("subscriptions.id"), nullable=False),
+    sa.Column("event", sa.Text, nullable=False),
+    sa.Column("item", sa.Text, nullable=False, comment="what the message will say of it, as JSON"),
+    _created(),
+    sa.UniqueConstraint("subscription", "event", name="grouped_once"),
 )
 
 attempts = sa.Table(

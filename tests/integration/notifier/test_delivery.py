@@ -17,6 +17,7 @@ from services.notifier.domain.schedule import Delivered
 from services.notifier.domain.signing import secret_of
 from services.notifier.store.deliveries import Deliveries, Delivery, PastAttempt
 from services.notifier.store.feed import Feed
+from services.notifier.store.grouped import Grouped
 from services.notifier.store.queue import Attempt, Queue, Settlement
 from services.notifier.store.recalibrations import Recalibrations
 from services.notifier.store.subscriptions import Subscriptions
@@ -26,6 +27,7 @@ from tests.integration.notifier.receiver import Receiver, with_headers
 from tests.waiting import eventually
 
 LEASE = 10.0
+WINDOW = timedelta(minutes=5)
 
 
 @asynccontextmanager
@@ -33,7 +35,9 @@ async def working(engine: AsyncEngine, *, timeout: float = 5.0, lease: float = L
     """A worker at work, with room for four attempts per subscription."""
     queue = Queue(engine, uuid.uuid4(), timedelta(seconds=lease))
     async with Webhook(exempt=(IPv4Network("127.0.0.0/8"),), timeout=timeout, connections=100) as webhook:
-        worker = Worker(queue, webhook, concurrency=100, per_endpoint=4, lease=lease, poll=0.05)
+        worker = Worker(
+            queue, Grouped(engine, WINDOW), webhook, concurrency=100, per_endpoint=4, lease=lease, poll=0.05
+        )
         task = asyncio.create_task(worker.run())
         try:
             yield worker
