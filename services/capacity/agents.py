@@ -6,6 +6,7 @@ flush; project's frame and the positions it changed go out together.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from time import perf_counter
 
@@ -48,12 +49,14 @@ class FoldShard:
         self._passage = NOWHERE
         self._zeroed: dict[int, bytes] = {}
         self._letters: list[Outgoing] = []
+        self._standing: dict[bytes | None, tuple[Batch, Record, str, str]] = {}
         self._limit = BrokenLimit()
 
     def apply(self, batch: Batch) -> None:
         """Fold deals in; of a deal that comes more than once in a batch only the last record matters."""
         latest = {record.key: record for record in batch.records}
         for key, record in latest.items():
+            self._standing.pop(key, None)
             if key is None:
                 self._broken(batch, record, "no-key", "a deal record has no key")
                 continue
@@ -71,9 +74,15 @@ class FoldShard:
             self._passage = self._passage.then(passage_of(batch.records))
 
     def restored(self, ends: Mapping[Topic, int]) -> None:
-        """The next flush sends every live cell in a new generation, which voids what an earlier owner left."""
+        """The next flush sends every live cell in a new generation, which voids what an earlier owner left.
+
+        And the letter of every broken record that stands: its former owner may have ended before it wrote it. Whoever
+        has it already knows it by its id.
+        """
         self._generation = self._upto = ends[DEALS]
         self._everything = True
+        self._letters += [dead_letter(*broken) for broken in self._standing.values()]
+        self._standing.clear()
 
     def flush(self, now: datetime) -> Sequence[Outgoing]:
         """The cells that changed, absolute, and the mark that makes them count."""
@@ -119,7 +128,9 @@ class FoldShard:
 
     def _broken(self, batch: Batch, record: Record, reason: str, detail: str) -> None:
         self._limit.broken(batch, record, detail)
-        if not batch.restoring:
+        if batch.restoring:
+            self._standing[record.key] = (replace(batch, records=(record,)), record, reason, detail)
+        else:
             self._letters.append(dead_letter(batch, record, reason, detail))
 
 

@@ -14,7 +14,8 @@ class Reports:
     def __init__(self) -> None:
         self._by_key: dict[bytes, Report] = {}
         self._on_pool: dict[str, dict[bytes, Report]] = defaultdict(dict)
-        self._newest: dict[str, int] = {}
+        self._newest: dict[str, int | None] = {}
+        """When the newest report that counts was made; of a pool whose reports changed since, not there."""
         self._on_deals: dict[bytes, Report] = {}
         self.deals_changed = False
         """Something was said of a deal since somebody set this back."""
@@ -29,7 +30,7 @@ class Reports:
             self._on_deals[key], self.deals_changed = report, True
         if report.pool is not None:
             self._on_pool[report.pool][key] = report
-            self._newest[report.pool] = max(self._newest.get(report.pool, 0), report.stamp.time)
+            self._newest.pop(report.pool, None)
         return report.pool
 
     def drop(self, key: bytes) -> str | None:
@@ -39,15 +40,12 @@ class Reports:
         if report is None or report.pool is None:
             return None
         self._on_pool[report.pool].pop(key, None)
+        self._newest.pop(report.pool, None)
         return report.pool
 
     def of(self, pool: str, kind: str) -> list[Report]:
         """The reports of one kind about a pool that say a number, oldest first."""
-        found = [
-            report
-            for report in self._on_pool.get(pool, {}).values()
-            if report.kind == kind and not report.withdrawn and report.amount is not None
-        ]
+        found = [report for report in self._counting(pool) if report.kind == kind and report.amount is not None]
         return sorted(found, key=lambda report: (report.stamp, report.source, report.object))
 
     def on_deals(self) -> list[Report]:
@@ -55,13 +53,18 @@ class Reports:
         found = [report for report in self._on_deals.values() if not report.withdrawn]
         return sorted(found, key=lambda report: (report.stamp, report.source, report.object))
 
+    def _counting(self, pool: str) -> Iterator[Report]:
+        return (report for report in self._on_pool.get(pool, {}).values() if not report.withdrawn)
+
     def confirmed(self) -> frozenset[str]:
         """The recalibrations whose decided effect somebody has reported as there."""
         return frozenset(r.confirms for r in self._by_key.values() if r.confirms and not r.withdrawn)
 
     def age(self, pool: str, now: datetime) -> float | None:
-        """Seconds since the pool's last report; None when there never was one."""
-        newest = self._newest.get(pool)
+        """Seconds since the pool's last report that still counts; None when there is none."""
+        if pool not in self._newest:
+            self._newest[pool] = max((r.stamp.time for r in self._counting(pool)), default=None)
+        newest = self._newest[pool]
         return None if newest is None else max(now.timestamp() - newest / 1000, 0.0)
 
 

@@ -6,8 +6,9 @@ L = X · W: work in the pool is what passes through it times how long it stays. 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 
-from shared.schemas.plan import Plan
+from shared.schemas.plan import Milestone, Plan
 from shared.schemas.recalibration import Stress
 from shared.schemas.week import monday
 
@@ -83,17 +84,28 @@ def change(now: float | None, before: float | None) -> float | None:
 
 
 def pace(plan: Plan, week: str, product: str | None = None) -> float | None:
-    """Units a week that the milestones ask for in ``week``, by their linearity; None when none asks for any."""
+    """Units a week that the milestones ask for in ``week``, by their linearity; None when none asks for any.
+
+    Each milestone counts on its days alone. In a week of which only some days are a milestone's it is the rate of those
+    days, so that it compares with a booking rate at the beginning and end of a milestone too.
+    """
+    days = [monday(week) + timedelta(days=number) for number in range(7)]
     asked = 0.0
-    day = monday(week)
+    of_any: set[date] = set()
     for milestone in plan.milestones.values():
-        if product not in (None, milestone.product) or not milestone.from_ <= day <= milestone.due:
+        if product not in (None, milestone.product):
             continue
-        length = (milestone.due - milestone.from_).days + 1
-        part = length / len(milestone.linearity)
-        at = min(int((day - milestone.from_).days / part), len(milestone.linearity) - 1)
-        asked += milestone.quantity * milestone.linearity[at] / (part / 7)
-    return asked or None
+        inside = [day for day in days if milestone.from_ <= day <= milestone.due]
+        of_any.update(inside)
+        asked += sum(_units_on(day, milestone) for day in inside)
+    return asked * 7 / len(of_any) if asked else None
+
+
+def _units_on(day: date, milestone: Milestone) -> float:
+    """What the part of the linearity that the day begins in asks for a day."""
+    part = ((milestone.due - milestone.from_).days + 1) / len(milestone.linearity)
+    at = min(int((day - milestone.from_).days / part), len(milestone.linearity) - 1)
+    return milestone.quantity * milestone.linearity[at] / part
 
 
 def stressed(plan: Plan, extra: Mapping[str, float], capacity: Mapping[str, float]) -> list[Stress]:

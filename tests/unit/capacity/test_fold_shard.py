@@ -1,5 +1,6 @@
 """What the fold's shard writes: absolute cells, then a mark."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -7,8 +8,10 @@ import pytest
 
 from services.capacity.agents import FoldShard
 from shared.schemas import cell as cells
+from shared.schemas import dead_letter
 from shared.schemas.deal import Line
 from shared.streams.dead_letters import TooManyBroken
+from shared.streams.shards import Outgoing
 from shared.topics import CELLS, DEAD_LETTERS, DEALS
 from tests.unit.capacity.deals import deal
 from tests.unit.capacity.records import Log
@@ -111,6 +114,42 @@ def test_a_broken_record_becomes_a_dead_letter_and_the_rest_counts():
     *letters, cell, _ = shard.flush(NOW)
     assert [out.topic for out in letters] == [DEAD_LETTERS, DEAD_LETTERS]
     assert cells.decode_cell(cell.value).stage.q == 3.0
+
+
+def letters_of(outgoing: Sequence[Outgoing]) -> list[tuple[str, str]]:
+    """The id and the reason of each dead letter."""
+    letters = [out for out in outgoing if out.topic is DEAD_LETTERS]
+    return [(dict(out.headers)["ce_id"].decode(), dead_letter.decode(out.value).reason) for out in letters]
+
+
+@pytest.mark.parametrize("killed", ["before the flush", "after the flush"])
+def test_a_fold_killed_around_a_flush_loses_no_letter_and_its_id_stays(killed):
+    log = Log(DEALS, partition=2)
+    log.write("crm/1", deal(1, Line("basic", quantity=1.0)))
+    shard = shard_of(log)
+    shard.flush(NOW)
+    log.write("crm/2", b'{"lines": 3}')
+    shard.apply(log.batch(1))
+    written = letters_of(shard.flush(NOW)) if killed == "after the flush" else []
+    successor = shard_of(log)
+    again = letters_of(successor.flush(NOW))
+    assert again == [("deals.v1/2/1", "broken-deal")]
+    assert written in ([], again)
+    assert letters_of(successor.flush(NOW)) == []
+
+
+def test_a_broken_deal_that_was_sent_again_whole_is_no_letter_after_a_restore():
+    log = Log(DEALS)
+    for key in ("crm/1", "crm/2", "crm/3"):
+        log.write(key, b"broken")
+    log.write("crm/1", deal(1, Line("basic", quantity=1.0)))
+    log.write("crm/2", None)
+    log.write("crm/3", b"broken again")
+    shard = FoldShard(0)
+    for at in range(log.end):
+        shard.apply(log.batch(at, at + 1, restoring=True))
+    shard.restored({DEALS: log.end})
+    assert letters_of(shard.flush(NOW)) == [("deals.v1/0/5", "broken-deal")]
 
 
 def test_too_many_broken_records_end_the_process():

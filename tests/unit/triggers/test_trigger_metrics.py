@@ -18,6 +18,7 @@ from shared.schemas.frame import BookingState, ListedDeal, MilestoneState, Signa
 from shared.schemas.plan import Plan
 from shared.schemas.plan_fields import NEVER, WATCHED
 from shared.schemas.position import Position
+from shared.schemas.week import week_of
 from tests.unit.triggers.scenes import MONDAY, POOLS, at, plan, plan_json, position, slipping, trigger
 
 AMOUNT = st.floats(0.1, 1e4)
@@ -157,10 +158,54 @@ def test_a_new_quarter_begins_without_history() -> None:
 def test_pace_goes_by_linearity_and_stops_with_the_milestone() -> None:
     made = plan(milestones={"q2": Q2})
     assert pace(made, "2026-W15") == pytest.approx(91 * 0.5 / (91 / 2 / 7))
-    assert pace(made, "2026-W14") is None
+    assert pace(made, "2026-W13") is None
     assert pace(made, "2026-W28") is None
     assert pace(made, "2026-W15", "enterprise") == pace(made, "2026-W15")
     assert pace(made, "2026-W15", "other") is None
+
+
+@pytest.mark.parametrize(
+    ("milestones", "week", "expected"),
+    [
+        pytest.param([("2026-04-01", "2026-06-30", 91.0)], "2026-W14", 7.0, id="begins on a Wednesday"),
+        pytest.param([("2026-04-01", "2026-06-30", 91.0)], "2026-W27", 7.0, id="ends on a Tuesday"),
+        pytest.param([("2026-04-05", "2026-04-05", 2.0)], "2026-W14", 14.0, id="one day, a Sunday"),
+        pytest.param(
+            [("2026-04-01", "2026-06-30", 91.0), ("2026-07-01", "2026-09-30", 184.0)],
+            "2026-W27",
+            2 * 1.0 + 5 * 2.0,
+            id="one quarter follows another within the week",
+        ),
+        pytest.param(
+            [("2026-03-30", "2026-04-05", 7.0), ("2026-04-01", "2026-04-07", 7.0)],
+            "2026-W14",
+            7 + 5.0,
+            id="two at a time ask for both",
+        ),
+    ],
+)
+def test_pace_of_a_week_that_is_only_in_part_a_milestones(
+    milestones: list[tuple[str, str, float]], week: str, expected: float
+) -> None:
+    made = plan(
+        milestones={
+            f"m{at}": {**Q2, "from": first, "due": last, "quantity": quantity, "linearity": [1.0]}
+            for at, (first, last, quantity) in enumerate(milestones)
+        }
+    )
+    assert pace(made, week) == pytest.approx(expected)
+
+
+@given(first=st.dates(date(2026, 1, 1), date(2026, 12, 31)), weeks=st.integers(1, 20), more=st.integers(0, 6))
+def test_the_paces_of_all_weeks_come_to_the_quantity(first: date, weeks: int, more: int) -> None:
+    last = first + timedelta(weeks=weeks, days=more - 1)
+    made = plan(milestones={"q2": {**Q2, "from": first.isoformat(), "due": last.isoformat(), "linearity": [1.0]}})
+    found = 0.0
+    day = first - timedelta(days=7)
+    while day <= last + timedelta(days=7):
+        found += (pace(made, week_of(day)) or 0.0) / 7 * (first <= day <= last)
+        day += timedelta(days=1)
+    assert found == pytest.approx(Q2["quantity"])
 
 
 def test_the_hardest_pressed_pool_comes_first() -> None:
@@ -272,7 +317,7 @@ def test_fields_of_the_book_and_of_one_product() -> None:
     assert (found["no_rate"], found["unknown_stage"], found["no_close_date"]) == (1, 0, 0)
     assert (found["booking_rate"], found["booking_change"]) == (3.0, 0.5)
     one = fields("deal", "enterprise", product="enterprise")
-    assert (one["untethered"], one["value_change"], one["pace"]) == (None, 0.5, None)
+    assert (one["untethered"], one["value_change"], one["pace"]) == (None, 0.5, 7.0)
 
 
 def test_fields_of_a_milestone() -> None:
