@@ -131,7 +131,8 @@ class Evaluation:
         if moved.transition is not None and not episode.shadow:
             now = Step(episode, moved.transition, moved.reason)
             told = recalibration(rule, now, self._scene, offset) if rule else farewell(now, self.table, offset)
-            if moved.transition == "firing" and rule is not None and rule.plan.alert_budget is not None:
+            asks = _asks(self.episodes.get((episode.trigger, episode.scope)), moved)
+            if asks and rule is not None and rule.plan.alert_budget is not None:
                 episode = self._spent(episode, told, rule.plan.alert_budget.per_owner_week)
                 told = replace(told, grouped=episode.grouped)
         key = episode.trigger, episode.scope
@@ -150,6 +151,13 @@ class Evaluation:
     def active(self) -> Sequence[Episode]:
         """Episodes that are pending, firing or mitigated."""
         return [episode for episode in self.episodes.values() if episode.phase != "clear"]
+
+
+def _asks(before: Episode | None, moved: Step) -> bool:
+    """Whether it takes from the alert budget: it fires, or matters more than when it was last told."""
+    if moved.transition == "firing":
+        return True
+    return before is not None and moved.transition is not None and rank(moved.episode) > rank(before)
 
 
 def _not_to_be_judged(frame: Frame) -> bool:

@@ -196,3 +196,46 @@ def test_asking_two_owners_is_single_while_one_of_them_has_budget_left() -> None
     assert [(one.trigger, one.grouped) for one in found] == [
         ("overcommitted", False), ("second", False), ("third", True),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("limit", "others", "before", "after", "expected"),
+    [
+        # limit, others asked for before it, its severity when it fires and after, how it is told both times
+        pytest.param(1, ["warning"], "info", "critical", [True, False], id="what matters most is asked for singly"),
+        pytest.param(1, ["critical"], "info", "critical", [True, True], id="the budget holds for it too"),
+        pytest.param(1, ["critical"], "info", "warning", [True, True], id="more, but not enough"),
+        pytest.param(2, ["critical"], "info", "warning", [False, False], id="asked for singly, asked again singly"),
+        pytest.param(2, ["critical", "info"], "info", "warning", [True, False], id="past one of two"),
+        pytest.param(1, [], "warning", "critical", [False, False], id="its own asking does not stand in its way"),
+    ],
+)
+def test_a_raised_severity_is_told_again_and_weighed_anew(
+    limit: int, others: list[str], before: str, after: str, expected: list[bool]
+) -> None:
+    def budgeted_plan(severity: str) -> Plan:
+        earlier = [trigger(trigger=f"other{i}", severity=other) for i, other in enumerate(others)]
+        ours = trigger(trigger="ours", severity=severity, when="overload > 0.3 and booked > 60")
+        return plan(*earlier, ours, alert_budget={"per_owner_week": limit})
+
+    plans = {"p@1": budgeted_plan(before), "p@2": budgeted_plan(after)}
+    frames = [at(0, BREACHED, complete=True), at(1, position(0, 0.9, booked=61.0)), at(2, plan="p@2"), at(3, CALM)]
+    found, evaluation = told(*frames, plans=plans)
+    ours = [one for one in found if one.trigger == "ours"]
+    assert [one.kind for one in ours] == ["firing", "updated", *["resolved"] * (len(ours) - 2)]
+    assert [one.grouped for one in ours[:2]] == expected
+    assert f"its severity rose to {after}" in ours[1].summary
+    singly = evaluation.episodes["ours", "implementation"].singly
+    asked = [severity for severity, together in zip((before, after), expected, strict=True) if not together]
+    assert [one.severity for one in singly] == asked
+
+
+def test_asking_again_more_pressingly_takes_from_the_budget_of_others() -> None:
+    def budgeted_plan(severity: str) -> Plan:
+        late = trigger(trigger="late", severity="info", when="overload > 0.3 and booked > 60")
+        return plan(trigger(trigger="ours", severity=severity), late, alert_budget={"per_owner_week": 2})
+
+    frames = [at(0, BREACHED, complete=True), at(1, plan="p@2"), at(2, position(0, 0.9, booked=61.0), plan="p@2")]
+    for raised, together in (("warning", True), ("info", False)):
+        found, _ = told(*frames, plans={"p@1": budgeted_plan("info"), "p@2": budgeted_plan(raised)})
+        assert [one.grouped for one in found if one.trigger == "late"] == [together]
