@@ -135,5 +135,5 @@ class LiveBook:
 
 def _replaced(made: Frame) -> dict[str, Any]:
     """The parts of a frame that are told as a whole whenever they change."""
-    parts = ("listed", "bookings", "milestones", "signals", "forecasts")
+    parts = ("listed", "listed_counts", "bookings", "milestones", "signals", "forecasts")
     return {name: value for name in parts if (value := getattr(made, name, None)) is not None}

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.schemas.deal import Deal
-from shared.schemas.frame import ListedDeal
+from shared.schemas.frame import ListedCount, ListedDeal
 from shared.schemas.position import Position, WorkState
 
 ROWS_PER_STATEMENT = 5000
@@ -26,6 +26,7 @@ _encode = msgspec.json.encode
 _position = msgspec.json.Decoder(Position).decode
 _work = msgspec.json.Decoder(WorkState).decode
 _deal = msgspec.json.Decoder(Deal).decode
+_counts = msgspec.json.Decoder(list[ListedCount]).decode
 _ages = msgspec.json.Decoder(dict[str, float | None]).decode
 
 
@@ -61,10 +62,11 @@ _PUT_LISTED = text("""
     FROM jsonb_array_elements(CAST(:items AS jsonb)) AS item
     ON CONFLICT (reason, deal) DO UPDATE SET exposure = excluded.exposure""")
 _PUT_PROJECTION = text("""
-    INSERT INTO projection (frame, as_of, week, plan, book_time, report_ages)
-    VALUES (:frame, :as_of, :week, :plan, :book_time, CAST(:report_ages AS jsonb))
+    INSERT INTO projection (frame, as_of, week, plan, book_time, report_ages, listed_counts)
+    VALUES (:frame, :as_of, :week, :plan, :book_time, CAST(:report_ages AS jsonb), CAST(:listed_counts AS jsonb))
     ON CONFLICT ("only") DO UPDATE SET frame = excluded.frame, as_of = excluded.as_of, week = excluded.week,
-        plan = excluded.plan, book_time = excluded.book_time, report_ages = excluded.report_ages""")
+        plan = excluded.plan, book_time = excluded.book_time, report_ages = excluded.report_ages,
+        listed_counts = coalesce(excluded.listed_counts, projection.listed_counts)""")
 _PUT_DEALS = text("""
     INSERT INTO deals (id, version, data)
     SELECT item ->> 'id', CAST(item ->> 'version' AS bigint), item
@@ -88,7 +90,10 @@ class Projection:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a run of frames comes to. ``everything``: what is not named no longer exists. ``listed`` None: unchanged."""
+    """What a run of frames comes to. ``everything``: what is not named no longer exists.
+
+    ``listed`` and ``listed_counts`` None: unchanged.
+    """
 
     projection: Projection
     everything: bool
@@ -96,6 +101,7 @@ class Changes:
     gone: Sequence[tuple[str, str]]
     work: Sequence[WorkState]
     listed: Sequence[ListedDeal] | None
+    listed_counts: Sequence[ListedCount] | None = None
 
 
 class WritingModels:
@@ -148,6 +154,7 @@ class Writing:
             "plan": shown.plan,
             "book_time": shown.book_time,
             "report_ages": _json(shown.report_ages),
+            "listed_counts": _json(changes.listed_counts) if changes.listed_counts is not None else None,
         }
         await self._connection.execute(_PUT_PROJECTION, values)
 
@@ -208,7 +215,7 @@ _LISTED = text("""
     WHERE (CAST(:reason AS text) IS NULL OR reason = :reason)
       AND (CAST(:after_reason AS text) IS NULL OR (reason, deal) > (:after_reason, CAST(:after_deal AS text)))
     ORDER BY reason, deal LIMIT :limit""")
-_LISTED_COUNTS = text("SELECT reason, count(*) AS number FROM listed_deals GROUP BY reason ORDER BY reason")
+_LISTED_COUNTS = text("SELECT CAST(listed_counts AS text) FROM projection")
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,5 +296,6 @@ class Snapshot:
         return [ListedDeal(row.deal, row.reason, row.exposure) for row in rows]
 
     async def listed_counts(self) -> dict[str, int]:
-        """How many deals are listed for each reason."""
-        return {row.reason: row.number for row in await self._connection.execute(_LISTED_COUNTS)}
+        """How many deals are listed for each reason, those included that are too many to be named."""
+        counts = await self._connection.scalar(_LISTED_COUNTS)
+        return {count.reason: count.deals for count in _counts(counts)} if counts is not None else {}

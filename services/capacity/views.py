@@ -16,7 +16,7 @@ from shared.db import patiently
 from shared.errors import HeadroomError
 from shared.schemas.deal import Deal
 from shared.schemas.deal import decode as decode_deal
-from shared.schemas.frame import Frame, ListedDeal
+from shared.schemas.frame import Frame, ListedCount, ListedDeal
 from shared.schemas.frame import decode as decode_frame
 from shared.schemas.plan import Plan
 from shared.schemas.position import Position, WorkState
@@ -144,6 +144,7 @@ def fold(frames: Sequence[tuple[int, Frame]]) -> Changes | None:
     gone: set[tuple[str, str]] = set()
     work: dict[str, WorkState] = {}
     listed: Sequence[ListedDeal] | None = None
+    counts: Sequence[ListedCount] | None = None
     everything = False
     for _, frame in frames:
         if frame.complete:
@@ -156,11 +157,12 @@ def fold(frames: Sequence[tuple[int, Frame]]) -> Changes | None:
             gone.discard((position.pool, position.week))
         work.update((item.work, item) for item in frame.work)
         listed = frame.listed if frame.listed is not None else listed
+        counts = frame.listed_counts if frame.listed_counts is not None else counts
     if not frames:
         return None
     offset, last = frames[-1]
     shown = Projection(offset, last.now, last.week, last.plan, last.book_time, last.report_ages)
-    return Changes(shown, everything, list(positions.values()), sorted(gone), list(work.values()), listed)
+    return Changes(shown, everything, list(positions.values()), sorted(gone), list(work.values()), listed, counts)
 
 
 def last_of_each(records: Iterable[Record]) -> tuple[list[Deal], list[str]]:

@@ -61,16 +61,24 @@ class StageSums(msgspec.Struct, array_like=True):
 
 
 class ListSums(msgspec.Struct, array_like=True):
-    """Over the lines that bring a list price: number, list value, net value; and over all lines the yearly revenue."""
+    """Over the lines that bring a list price: number, list value, net value; and over all lines the yearly revenue.
+
+    ``no_rate`` is the number of lines whose money is left out, as no rate of their currency is known; it came later and
+    is absent in older records.
+    """
 
     count: int = 0
     list: float = 0.0
     net: float = 0.0
     arr: float = 0.0
+    no_rate: int = 0
 
 
 class Member(msgspec.Struct, frozen=True, array_like=True):
-    """One of a cell's largest lines; ``p`` is None when it takes its stage's probability, ``close`` its day (ISO)."""
+    """One of a cell's largest lines; ``p`` is None when it takes its stage's probability, ``close`` its day (ISO).
+
+    ``no_rate``: its money is left out, as no rate of its currency is known; absent in older records.
+    """
 
     deal: str
     line: int
@@ -78,6 +86,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     p: float | None
     net: float
     close: str
+    no_rate: bool = False
 
 
 class Cell(msgspec.Struct, kw_only=True):

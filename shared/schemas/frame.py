@@ -21,6 +21,17 @@ class ListedDeal(msgspec.Struct, frozen=True, omit_defaults=True):
     exposure: float = 0.0
 
 
+class ListedCount(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How many deals are listed for a reason and what they are worth in the plan's currency, named in a frame or not.
+
+    Lines of cells that are too large to name them count as one deal each.
+    """
+
+    reason: str
+    deals: int
+    value: float = 0.0
+
+
 class SignalState(msgspec.Struct, frozen=True, omit_defaults=True):
     """One kind of signal, of ``pool`` or (None) of everything, as it stands on a day (UTC).
 
@@ -71,7 +82,8 @@ class Frame(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     ``now`` is the moment it speaks of and the only clock of its readers; ``plan`` is ``id@version``; ``upto`` the
     deals offset applied, by partition; ``book_time`` the newest source time (ms) of a deal in it. ``report_ages`` are
-    seconds since each pool's last report, None: never. ``listed`` replaces the former list whenever it is not None.
+    seconds since each pool's last report, None: never. ``listed`` and
+    ``listed_counts`` (absent in older frames) replace the former ones whenever they are not None.
     ``gone`` are positions (pool, week) that no longer exist, which a complete frame need not name. ``signals``,
     ``bookings`` and ``milestones`` replace the former ones whenever they are not None. While ``loading`` deals come in
     so fast that only the end of it is worth asking anybody about; a frame that is not loading follows within seconds.
@@ -88,6 +100,7 @@ class Frame(msgspec.Struct, kw_only=True, omit_defaults=True):
     gone: list[tuple[str, str]] = []
     report_ages: dict[str, float | None] = {}
     listed: list[ListedDeal] | None = None
+    listed_counts: list[ListedCount] | None = None
     book_time: int = 0
     signals: list[SignalState] | None = None
     bookings: list[BookingState] | None = None

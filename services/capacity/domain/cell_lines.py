@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from services.capacity.domain.book import Book, BookCell
-from services.capacity.domain.contribution import NO_LIST, OF_STAGE, DealRecord, close_of, parts_of
+from services.capacity.domain.contribution import NO_LIST, NO_RATE, OF_STAGE, DealRecord, close_of, parts_of
 from services.capacity.domain.sums import LISTED, OWN, STAGE, Sums
 from shared.schemas.cell import CellKey, ListSums, Member, OwnSums, StageSums
 
@@ -15,7 +15,10 @@ Of = TypeVar("Of", OwnSums, StageSums, ListSums)
 
 
 class DealLine(NamedTuple):
-    """One line of a deal as its cell holds it; ``p`` None: its stage's, ``listed`` None: it brings no list price."""
+    """One line of a deal as its cell holds it; ``p`` None: its stage's, ``listed`` None: it brings no list price.
+
+    ``no_rate``: its money is left out.
+    """
 
     deal: str
     line: int
@@ -26,6 +29,7 @@ class DealLine(NamedTuple):
     listed: float | None
     arr: float
     close: str
+    no_rate: bool = False
 
 
 def lines_of(deal: str, record: DealRecord) -> list[DealLine]:
@@ -34,8 +38,8 @@ def lines_of(deal: str, record: DealRecord) -> list[DealLine]:
     found = []
     for number, (kind, q, p, net, listed, arr) in enumerate(parts_of(record)):
         key = CellKey(*kind, record.stage or "", week, month)  # type: ignore[arg-type]
-        own, price = None if p == OF_STAGE else p, None if np.isnan(listed) else listed
-        found.append(DealLine(deal, number, key, q, own, net, price, arr, day))
+        own, price = None if p == OF_STAGE else p, listed if np.isfinite(listed) else None
+        found.append(DealLine(deal, number, key, q, own, net, price, arr, day, listed == NO_RATE))
     return found
 
 
@@ -118,7 +122,7 @@ def sums_of(key: CellKey, lines: Sequence[DealLine], sign: int = 1) -> BookCell:
                 line.q,
                 OF_STAGE if line.p is None else line.p,
                 line.net,
-                NO_LIST if line.listed is None else line.listed,
+                NO_RATE if line.no_rate else NO_LIST if line.listed is None else line.listed,
                 line.arr,
             )
             for line in lines
@@ -132,7 +136,7 @@ def sums_of(key: CellKey, lines: Sequence[DealLine], sign: int = 1) -> BookCell:
         key,
         OwnSums(round(own[0]), *own[1:]),
         StageSums(round(stage[0]), *stage[1:]),
-        ListSums(round(listed[0]), *listed[1:]),
+        ListSums(round(listed[0]), listed[1], listed[2], listed[3], round(listed[4])),
         (),
     )
 
@@ -154,7 +158,7 @@ def _added(one: Of, other: Of) -> Of:
 
 
 def _members(cell: BookCell | None, lines: Sequence[DealLine]) -> tuple[Member, ...]:
-    new = [Member(line.deal, line.line, line.q, line.p, line.net, line.close) for line in lines]
+    new = [Member(line.deal, line.line, line.q, line.p, line.net, line.close, line.no_rate) for line in lines]
     return tuple(sorted((*(cell.members if cell is not None else ()), *new), key=_by_size))
 
 

@@ -13,15 +13,15 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
-from services.capacity.domain.contribution import OF_STAGE, DealRecord, Kind, close_of, parts_of
-from services.capacity.domain.sums import LISTED, OWN, STAGE, Floats, Slots, Sums
+from services.capacity.domain.contribution import NO_RATE, OF_STAGE, DealRecord, Kind, close_of, parts_of
+from services.capacity.domain.sums import OWN, STAGE, Floats, Slots, Sums
 from shared.schemas.cell import LARGEST, CellKey, ListSums, Member, OwnSums, StageSums
 
 _GATHER: Final = 50_000
 """Deals gathered at most before they are summed: bounds the memory of a restore."""
 
 _WIDTH: Final = 6
-"""Numbers of a line: slot, q, p (or ``OF_STAGE``), net, list (or ``NO_LIST``), arr."""
+"""Numbers of a line: slot, q, p (or ``OF_STAGE``), net, list (or ``NO_LIST``, ``NO_RATE``), arr."""
 
 _LINE: Final = Struct(f"={_WIDTH}d")
 
@@ -155,7 +155,7 @@ class Cells:
                 self._keys[slot],
                 OwnSums(int(row[0]), *row[OWN][1:]),
                 StageSums(int(row[14]), *row[STAGE][1:]),
-                ListSums(int(row[19]), *row[LISTED][1:]),
+                ListSums(int(row[19]), row[20], row[21], row[22], int(row[23])),
                 self._members(slot),
             )
 
@@ -171,18 +171,19 @@ class Cells:
         if members is None:
             lines = self._ranked(slot)
             lines = heapq.nsmallest(LARGEST, lines) if len(lines) > LARGEST else sorted(lines)
-            members = [Member(deal, number, -q, p, net, close) for q, deal, number, p, net, close in lines]
+            members = [Member(deal, line, -q, p, net, close, bare) for q, deal, line, p, net, close, bare in lines]
             self._largest[slot] = members
             self._floors[slot] = members[-1].q if len(members) == LARGEST else -np.inf
         return members
 
-    def _ranked(self, slot: int) -> list[tuple[float, str, int, float | None, float, str]]:
+    def _ranked(self, slot: int) -> list[tuple[float, str, int, float | None, float, str, bool]]:
         """The lines of a slot as members, beginning with what orders them: largest first, then by deal and line."""
         lines = []
         for entry in self._present(slot):
-            for number, (place, q, p, net, _, _) in enumerate(_LINE.iter_unpack(entry.numbers)):
+            for number, (place, q, p, net, listed, _) in enumerate(_LINE.iter_unpack(entry.numbers)):
                 if place == slot:
-                    lines.append((-q, entry.deal, number, None if p == OF_STAGE else p, net, entry.close))
+                    own = None if p == OF_STAGE else p
+                    lines.append((-q, entry.deal, number, own, net, entry.close, listed == NO_RATE))
         return lines
 
 

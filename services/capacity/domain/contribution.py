@@ -2,7 +2,7 @@
 
 Only what is needed is decoded. A line's quantity is in units when the line brings one; otherwise its basis is
 ``amount`` and its quantity the amount in the plan's currency, nothing when there is none or its rate is missing — the
-plan then says what such a line is in units.
+plan then says what such a line is in units. A quantity below nothing asks for nothing; money may be negative.
 """
 
 from datetime import date
@@ -25,6 +25,9 @@ OF_STAGE: Final = -1.0
 
 NO_LIST: Final = float("nan")
 """Stands where a line brings no list price."""
+
+NO_RATE: Final = float("-inf")
+"""Stands where a list price would when a line's money is left out: it is in a currency whose rate nobody knows."""
 
 
 class DealLine(msgspec.Struct, gc=False):
@@ -83,7 +86,7 @@ Kind = tuple[str, str, bool, str, str]
 """What the lines of one cell share besides their deal's stage and close: product, segment, custom, type, basis."""
 
 Part = tuple[Kind, float, float, float, float, float]
-"""One line's kind, q, p (or ``OF_STAGE``), net, list (or ``NO_LIST``) and arr."""
+"""One line's kind, q, p (or ``OF_STAGE``), net, list (or ``NO_LIST``, ``NO_RATE``) and arr."""
 
 NO_CLOSE: Final = ("", "", "")
 
@@ -107,7 +110,8 @@ def parts_of(deal: DealRecord) -> list[Part]:
     """The parts of a deal, one for each line; none when it is deleted."""
     if deal.deleted:
         return []
-    rate = deal.rate if deal.rate is not None else 1.0 if deal.currency is None else 0.0
+    bare = deal.rate is None and deal.currency is not None
+    rate = 0.0 if bare else 1.0 if deal.rate is None else deal.rate
     lines = deal.lines or NO_LINES
     # A deal's amount belongs to its line when there is one; among several it cannot be told apart.
     whole = deal.amount if len(lines) == 1 else None
@@ -126,7 +130,15 @@ def parts_of(deal: DealRecord) -> list[Part]:
         p = OF_STAGE if p is None else 0.0 if p < 0.0 else min(p, 1.0)
         listed = NO_LIST if line.list_amount is None else line.list_amount * rate
         arr = 0.0 if line.arr is None else line.arr * rate
-        if not (quantity < ABSURD and net < ABSURD and arr < ABSURD) or listed > ABSURD:
-            quantity, net, listed, arr = min(quantity, ABSURD), min(net, ABSURD), min(listed, ABSURD), min(arr, ABSURD)
+        if bare and (amount is not None or line.list_amount is not None or line.arr is not None):
+            listed = NO_RATE
+        if quantity < 0.0:
+            quantity = 0.0
+        if not (quantity < ABSURD and abs(net) < ABSURD and abs(arr) < ABSURD) or abs(listed) > ABSURD:
+            quantity, net, listed, arr = min(quantity, ABSURD), _held(net), _held(listed), _held(arr)
         parts.append((kind, quantity, p, net, listed, arr))
     return parts
+
+
+def _held(money: float) -> float:
+    return money if money == NO_RATE else max(min(money, ABSURD), -ABSURD)

@@ -21,15 +21,12 @@ from services.capacity.domain.listing import Listing
 from services.capacity.domain.pool import WHOLE, Asked, Depth, asked_of, project_pool
 from services.capacity.domain.signals import Signals
 from shared.schemas.cell import CellKey
-from shared.schemas.frame import BookingState, Frame, ListedDeal, MilestoneState, SignalState
+from shared.schemas.frame import BookingState, Frame, ListedCount, ListedDeal, MilestoneState, SignalState
 from shared.schemas.plan import Plan
 from shared.schemas.position import Position, WorkState
 
 HEARTBEAT: Final = timedelta(hours=1)
 """A frame at least this often, so that durations, deadlines and report ages go on for its readers."""
-
-UNUSED: Final = "unused-report"
-"""Why a deal is listed of which something was reported that no cell's named lines can take up."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +44,7 @@ class _Sent:
     positions: dict[tuple[str, str], Position] = field(default_factory=dict)
     work: dict[str, WorkState] = field(default_factory=dict)
     listed: list[ListedDeal] = field(default_factory=list)
+    counts: list[ListedCount] = field(default_factory=list)
     signals: list[SignalState] = field(default_factory=list)
     bookings: list[BookingState] = field(default_factory=list)
     milestones: list[MilestoneState] = field(default_factory=list)
@@ -132,7 +130,7 @@ class Projector:
             self._sent, changed_pools = _Sent(), set(plan.pools)
         frame = self._frame(now, in_force, axis, changed_pools, complete)
         self._dirty = False
-        told = frame.positions or frame.work or frame.listed is not None
+        told = frame.positions or frame.work or frame.listed is not None or frame.listed_counts is not None
         told = told or any(each is not None for each in (frame.signals, frame.bookings, frame.milestones))
         if not (complete or beat or told or settled):
             return None
@@ -184,9 +182,10 @@ class Projector:
                 work += [item for item in items if sent.work.get(item.work) != item]
         sent.positions.update({(row.pool, row.week): row for row in positions})
         sent.work.update({item.work: item for item in work})
-        listed = self._listing.deals() + [ListedDeal(deal, UNUSED) for deal in self._demand.unplaced()]
-        new_list = complete or listed != sent.listed
-        sent.listed = listed
+        self._listing.unused(self._demand.unplaced())
+        listed, counts = self._listing.deals(), self._listing.counts()
+        new_list, new_counts = complete or listed != sent.listed, complete or counts != sent.counts
+        sent.listed, sent.counts = listed, counts
         signals = self.signals.states(now.date())
         bookings, milestones = self._bookings.states(axis.today), self._bookings.milestones(axis.today)
         new_signals, new_bookings = complete or signals != sent.signals, complete or bookings != sent.bookings
@@ -204,6 +203,7 @@ class Projector:
             work=work,
             report_ages={name: self.reports.age(name, now) for name in plan.pools},
             listed=listed if new_list else None,
+            listed_counts=counts if new_counts else None,
             book_time=max((mark.time for mark in marks.values()), default=0),
             signals=signals if new_signals else None,
             bookings=bookings if new_bookings else None,

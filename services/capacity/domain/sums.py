@@ -10,19 +10,19 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from services.capacity.domain.contribution import OF_STAGE
+from services.capacity.domain.contribution import NO_RATE, OF_STAGE
 
 Floats = npt.NDArray[np.float64]
 Slots = npt.NDArray[np.intp]
 
 OWN: Final = slice(0, 14)
 STAGE: Final = slice(14, 19)
-LISTED: Final = slice(19, 23)
-_SUMS: Final = 23
+LISTED: Final = slice(19, 24)
+_SUMS: Final = 24
 """Columns in the order of the fields of ``OwnSums``, ``StageSums`` and ``ListSums``; then what has passed."""
 
-_COUNTS: Final = [0, 14, 19]
-_BOUND: Final = _SUMS + np.array([0, 0, 0, 0, 1, 2, 3, 2, 3, 3, 1, 4, 4, 4, 0, 1, 2, 3, 4, 0, 4, 4, 4])
+_COUNTS: Final = [0, 14, 19, 23]
+_BOUND: Final = _SUMS + np.array([0, 0, 0, 0, 1, 2, 3, 2, 3, 3, 1, 4, 4, 4, 0, 1, 2, 3, 4, 0, 4, 4, 4, 0])
 """Which of the passed weights bounds a sum: lines, q, q², q³ or money."""
 _COLUMNS: Final = _SUMS + 5
 _TOLERANCE: Final = 1e-10
@@ -34,8 +34,10 @@ def _terms(lines: Floats, signs: Floats) -> Floats:
     terms = np.empty((_COLUMNS, len(lines)))
     q, p, net, listed, arr = lines.T
     own = np.where(p != OF_STAGE, signs, 0.0)
-    has_list = np.where(np.isnan(listed), 0.0, signs)
-    listed = np.nan_to_num(listed)
+    there = np.isfinite(listed)
+    has_list = np.where(there, signs, 0.0)
+    no_rate = np.where(listed == NO_RATE, signs, 0.0)
+    listed = np.where(there, listed, 0.0)
     bare = signs - own
     q2 = q * q
     q3 = q2 * q
@@ -46,7 +48,7 @@ def _terms(lines: Floats, signs: Floats) -> Floats:
     columns: list[Floats] = [own, pn, p2, p3, pn * q, pn * q2, pn * q3, p2 * q2, p2 * q3, p3 * q3, own * q]
     columns += [pn * net, pn * listed, own * net]
     columns += [bare, bare * q, bare * q2, bare * q3, bare * net]
-    columns += [has_list, listed * signs, has_list * net, arr * signs]
+    columns += [has_list, listed * signs, has_list * net, arr * signs, no_rate]
     columns += [np.ones_like(q), size, q2, size * q2, np.abs(net) + np.abs(listed) + np.abs(arr)]
     for number, column in enumerate(columns):
         terms[number] = column

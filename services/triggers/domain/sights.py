@@ -179,12 +179,12 @@ class DealSight:
     def _count(self, *reasons: str) -> float | None:
         if self.table.listed is None or self.product:
             return None
-        return float(sum(self.table.by_reason[reason] for reason in reasons))
+        return float(sum(self.table.by_reason.get(reason, 0) for reason in reasons))
 
     def _worth(self, *reasons: str) -> float | None:
         if self.table.listed is None or self.product:
             return None
-        return float(sum(self.table.worth[reason] for reason in reasons))
+        return float(sum(self.table.worth.get(reason, 0.0) for reason in reasons))
 
     @property
     def untethered(self) -> float | None:

@@ -42,9 +42,9 @@ class Table:
     bookings: dict[str, BookingState] | None = None
     """By product; the empty one is all of them."""
     milestones: dict[str, MilestoneState] = field(default_factory=dict)
-    by_reason: Counter[str] = field(default_factory=Counter)
-    """Listed deals by reason."""
-    worth: Counter[str] = field(default_factory=Counter)
+    by_reason: Mapping[str, int] = field(default_factory=dict)
+    """How many deals are listed by reason, those too many to be named included."""
+    worth: dict[str, float] = field(default_factory=dict)
     """Their value by reason, in the plan's currency."""
 
     @property
@@ -78,10 +78,15 @@ class Table:
         """What comes whole or not at all."""
         if frame.listed is not None:
             self.listed = frame.listed
+        if frame.listed_counts is not None:
+            self.by_reason = {count.reason: count.deals for count in frame.listed_counts}
+            self.worth = {count.reason: count.value for count in frame.listed_counts}
+        elif frame.listed is not None:
+            # A frame that brings no counts says of all that it knows which deals they are.
             self.by_reason = Counter(deal.reason for deal in frame.listed)
-            self.worth = Counter()
+            self.worth = dict.fromkeys(self.by_reason, 0.0)
             for deal in frame.listed:
-                self.worth[deal.reason] += deal.exposure  # type: ignore[assignment]  # money is no whole number
+                self.worth[deal.reason] += deal.exposure
         if frame.signals is not None:
             self.signals = {(state.kind, state.pool): state for state in frame.signals}
         if frame.bookings is not None:
@@ -110,7 +115,7 @@ def _touched(frame: Frame) -> Iterator[tuple[str, frozenset[str] | None]]:
     # How long somebody or something has been silent moves with every frame.
     yield "report", None
     yield "signal", None
-    if frame.bookings is not None or frame.listed is not None:
+    if frame.bookings is not None or frame.listed is not None or frame.listed_counts is not None:
         yield "deal", None
     if frame.milestones is not None:
         yield "milestone", None

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from shared.schemas import frame, position
-from shared.schemas.deal import Line
-from shared.topics import DEALS, FRAMES, POSITIONS
+from shared.schemas import frame, position, report
+from shared.schemas.deal import Line, Stamp
+from shared.schemas.report import Report
+from shared.topics import DEALS, FRAMES, POSITIONS, REPORTS
 from tests.integration.capacity.system import Process, Topics, at
 from tests.unit.capacity import oracle
 from tests.unit.capacity.deals import deal
@@ -87,6 +88,30 @@ async def test_a_deal_becomes_a_position(log: Topics, tmp_path: Path) -> None:
     assert frames[0].complete
     assert (frames[0].plan, frames[0].week) == ("small@1", "2026-W14")
     assert frames[-1].book_time == 1299
+
+
+async def test_a_deal_without_a_rate_is_listed_and_a_report_moves_a_deal(log: Topics, tmp_path: Path) -> None:
+    await log.publish(tethered(10.0, 100.0))
+    foreign = deal(1, Line("basic", quantity=3.0, amount=900.0), stage="won", currency="USD")
+    await log.write(DEALS, [(b"crm/1", foreign), *deals(2, 3, stage="won")], 0)
+    start = Report(
+        kind="delivery-start", source="jira", object="1", reporter="ana", stamp=Stamp(1), deal="crm/1",
+        day=date(2026, 6, 3),
+    )  # fmt: skip
+    await log.write(REPORTS, [(report.record_key(start), report.encode(start))])
+    with Process("fold", log.kafka, tmp_path / "fold"), Process("project", log.kafka, tmp_path / "project", **at(NOW)):
+
+        async def told() -> bool:
+            frames = await _frames_after(log, 0)
+            rows = {row.week: row.booked for made in frames for row in made.positions if row.booked}
+            assert rows == {"2026-W23": 30.0, "2026-W14": 30.0}
+            (listed, *_) = [made.listed for made in reversed(frames) if made.listed is not None]
+            assert [(row.deal, row.reason) for row in listed] == [("crm/1", "no-rate")]
+            (counts, *_) = [made.listed_counts for made in reversed(frames) if made.listed_counts is not None]
+            assert counts == [frame.ListedCount("no-rate", 1)]
+            return True
+
+        await eventually(told, within=90)
 
 
 async def test_a_second_life_publishes_the_whole_again_and_nothing_dips(log: Topics, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from shared.access import Keys, hash_key, new_key
 from shared.db import create_engine, upgrade
 from shared.http import create_ops_app, serve
 from shared.schemas.deal import Deal, Line, Stamp
-from shared.schemas.frame import ListedDeal
+from shared.schemas.frame import ListedCount, ListedDeal
 from shared.settings import HttpSettings
 from tests.integration.views.test_read_models import deals_at, frames_at
 from tests.unit.triggers.scenes import Written, at, plan_json, position, published, slipping
@@ -103,7 +103,10 @@ async def fill(api: Api) -> Api:
     weeks += [position(i, 0.7, pool="engineering", reported=90.0, top=[]) for i in range(6)]
     listed = [ListedDeal("crm/7", "stale", 5.0), ListedDeal("crm/8", "no-needs")]
     ages = {"implementation": 3600.0, "engineering": None}
-    first = at(0, *weeks, complete=True, work=[slipping(3.0)], listed=listed, report_ages=ages)
+    counts = [ListedCount("no-needs", 1), ListedCount("stale", 40, 700.0)]
+    first = at(
+        0, *weeks, complete=True, work=[slipping(3.0)], listed=listed, listed_counts=counts, report_ages=ages
+    )  # fmt: skip
     await api.sink.apply(frames_at(0, [first]))
     one = Deal(
         id="crm/1", source="crm", object="1", version=4, stage="commit", close=date(2026, 4, 30), amount=48_000.0,
@@ -197,7 +200,7 @@ async def test_work(filled: Api) -> None:
 
 async def test_listed(filled: Api) -> None:
     body, _ = await filled.get("/v1/listed?limit=1")
-    assert body["counts"] == {"no-needs": 1, "stale": 1}
+    assert body["counts"] == {"no-needs": 1, "stale": 40}
     assert body["rows"] == [{"deal": "crm/8", "reason": "no-needs", "exposure": 0.0}]
     rest, _ = await filled.get(f"/v1/listed?after={body['next']}")
     assert rest["rows"] == [{"deal": "crm/7", "reason": "stale", "exposure": 5.0}]

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 OWN = ("count", "p", "p2", "p3", "pq", "pq2", "pq3", "p2q2", "p2q3", "p3q3", "q", "p_net", "p_list", "net")
 STAGE = ("count", "q", "q2", "q3", "net")
-LISTED = ("count", "list", "net", "arr")
+LISTED = ("count", "list", "net", "arr", "no_rate")
 
 
 def cells_of(deals: dict[str, bytes | None]) -> dict[tuple, dict]:
@@ -32,6 +32,9 @@ def add_line(cells: dict, deal_id: str, deal: dict, number: int, line: dict, alo
         amount = deal.get("amount")
     net = Fraction(amount if amount is not None else 0) * rate
     q, basis = (Fraction(line["quantity"]), "units") if line.get("quantity") is not None else (net, "amount")
+    q = max(q, Fraction(0))
+    money = any(each is not None for each in (amount, line.get("list_amount"), line.get("arr")))
+    bare = bool(deal.get("currency")) and deal.get("rate") is None and money
     p = line.get("probability", deal.get("probability"))
     close = deal.get("close")
     week = month = ""
@@ -64,11 +67,12 @@ def add_line(cells: dict, deal_id: str, deal: dict, number: int, line: dict, alo
     for name, value in terms.items():
         part[name] += value
     cell["listed"]["arr"] += Fraction(line.get("arr") or 0) * rate
-    if listed is not None:
+    cell["listed"]["no_rate"] += bare
+    if listed is not None and not bare:
         cell["listed"]["count"] += 1
         cell["listed"]["list"] += listed_value
         cell["listed"]["net"] += net
-    cell["members"].append((deal_id, number, float(q), p, float(net), close or ""))
+    cell["members"].append((deal_id, number, float(q), p, float(net), close or "", bare))
 
 
 def chance(total: Fraction | float, limit: float) -> bool:

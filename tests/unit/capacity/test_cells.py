@@ -31,7 +31,7 @@ def assert_equals(states: dict[tuple, CellState], expected: dict[tuple, dict]) -
             sums = getattr(state, part)
             for name, exact in cell[part].items():
                 assert getattr(sums, name) == pytest.approx(float(exact), rel=1e-9, abs=0), (key, part, name)
-        members = [(m.deal, m.line, m.q, m.p, m.net, m.close) for m in state.members]
+        members = [(m.deal, m.line, m.q, m.p, m.net, m.close, m.no_rate) for m in state.members]
         assert members == cell["members"]
 
 
