@@ -1,6 +1,21 @@
-"""``python -m headroom`` is the same as ``headroom``."""
+"""``headroom`` and ``python -m headroom``.
 
-from headroom.cli import main
+The command's modules take a second or more to load; whoever presses Ctrl-C meanwhile is answered like later.
+"""
+
+import sys
+
+
+def main() -> None:
+    """Run the command; Ctrl-C ends it with 130 from the first moment on."""
+    try:
+        from headroom.cli import main as run  # here, for this is what takes long
+
+        run()
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped; nothing was under way.\n")
+        sys.exit(130)
+
 
 if __name__ == "__main__":
     main()

@@ -68,7 +68,8 @@ async def examine(
 ) -> tuple[list[Finding], bool]:
     """Everything that was found, and whether anything answered at all."""
     named = BOOTSTRAP in environment
-    findings = [*machine.versions(), machine.java(named), machine.ports(FIRST_PORT, len(PROGRAMS), urls)]
+    of_ports = await asyncio.to_thread(machine.ports, FIRST_PORT, len(PROGRAMS), urls)
+    findings = [*machine.versions(), machine.java(named), of_ports]
     settings = _settings(environment)
     if isinstance(settings, Finding):
         return [*findings, settings], True

@@ -62,12 +62,19 @@ def up(
                 board.step(f"Publishing {plan}")
                 publish_plan(plan, system)
             ready = True
-            board.step("Ready; Ctrl-C stops everything")
+            board.title("Ready; Ctrl-C stops everything")
             _announce(system, console, as_json)
-            while True:
-                signal.pause()
+            try:
+                while True:
+                    signal.pause()
+            finally:
+                board.step("Stopping everything")
     except KeyboardInterrupt:
-        if not ready:
+        kept = f"; the data is in {system.data}" if folder is not None else ""
+        if ready:
+            console.print(f"Stopped{kept}.", soft_wrap=True, highlight=False)
+        else:
+            console.print(f"Stopped before it was ready; nothing of it runs any more{kept}.", soft_wrap=True)
             raise typer.Exit(130) from None
 
 
@@ -93,9 +100,13 @@ class Board:
         self._step = ""
         self._live: Live | None = None
 
+    def title(self, what: str) -> None:
+        """What stands over the table from now on; elsewhere than on a terminal nothing is said."""
+        self._step = what
+
     def step(self, what: str) -> None:
         """Say what the start is at."""
-        self._step = what
+        self.title(what)
         if self._live is None and not self._quiet:
             self._console.print(what)
 
@@ -156,7 +167,7 @@ def _announce(system: LocalSystem, console: Console, as_json: bool) -> None:
         database_url = quote(system.database_url)
         out.print(f"        export HEADROOM_KAFKA__BOOTSTRAP={system.bootstrap} HEADROOM_DATABASE_URL={database_url}")
         out.print(f"        `headroom doctor --data {system.data}` examines all of it")
-    out.print()
+    out.print("        Ctrl-C stops everything\n")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

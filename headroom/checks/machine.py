@@ -1,5 +1,7 @@
 """This machine and this installation: library versions, Java, ports, the clock against others."""
 
+import http.client
+import json
 import platform
 import socket
 from collections.abc import Mapping
@@ -48,10 +50,27 @@ def ports(first: int, count: int, running: Mapping[str, str]) -> Finding:
     ours = {int(url.rsplit(":", 1)[1]): name for name, url in running.items()}
     taken = [port for port in range(first, first + count) if port not in ours and not _free(port)]
     wanted = f"{first}–{first + count - 1}"
-    if taken:
-        means = f"{', '.join(map(str, taken))} belong to another program; `headroom up` takes others and says which"
-        return Finding("ports", "note", f"not all of {wanted} are free", means)
-    return Finding("ports", "ok", f"{wanted} are {'this system’s' if ours else 'free'}")
+    if not taken:
+        return Finding("ports", "ok", f"{wanted} are {'this system’s' if ours else 'free'}")
+    if kin := [port for port in taken if _is_of_headroom(port)]:
+        what = f"{', '.join(map(str, kin))} belong to another Headroom system, which is not what is examined here"
+        do = f"To examine that one give --data as it said when it was ready, or --url http://127.0.0.1:{kin[0]}"
+        return Finding("ports", "note", what, "it runs on another data folder or with --ephemeral", do)
+    means = f"{', '.join(map(str, taken))} belong to another program; `headroom up` takes others and says which"
+    return Finding("ports", "note", f"not all of {wanted} are free", means)
+
+
+def _is_of_headroom(port: int) -> bool:
+    """Whether what listens there says how ready it is in Headroom's words."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1.0)
+    try:
+        connection.request("GET", "/readyz")
+        said = json.loads(connection.getresponse().read(65_536))
+    except (OSError, http.client.HTTPException, ValueError):
+        return False
+    finally:
+        connection.close()
+    return isinstance(said, dict) and said.keys() == {"ready", "reasons"}
 
 
 def _free(port: int) -> bool:

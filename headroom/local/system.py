@@ -146,7 +146,9 @@ class LocalSystem:
             self._start_processes()
             self.wait_ready(timeout)
             self._start_clock()
-            self._report("Ready")
+        except KeyboardInterrupt:
+            self.stop()
+            raise
         except BaseException:
             self._stack.close()  # the folder stays for its logs, which the error may name
             raise

@@ -5,8 +5,8 @@ queue is bounded: one that does not keep up is dropped, and comes back with ``La
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
 
 import structlog
 from starlette.responses import Response
@@ -19,6 +19,8 @@ from shared.db import patiently
 PAGE = 500
 QUEUE = 1000
 RECONNECT_MS = 2000
+LOOK_EVERY = 1.0
+"""Seconds between two looks whether a listener may still listen."""
 
 log = structlog.get_logger(__name__)
 
@@ -149,12 +151,22 @@ class Hub:
 
 
 class EventStream(Response):
-    """Entries as server-sent events. A client that takes none for ``patience`` seconds is cut off."""
+    """Entries as server-sent events.
+
+    A client that takes none for ``patience`` seconds is cut off, and one that ``may_listen`` no longer, at once after
+    it is asked; then the last comment says so.
+    """
 
     media_type = "text/event-stream"
 
-    def __init__(self, entries: AsyncGenerator[Entry | None], *, patience: float = 30.0) -> None:
-        self._entries, self._patience = entries, patience
+    def __init__(
+        self,
+        entries: AsyncGenerator[Entry | None],
+        may_listen: Callable[[], Awaitable[bool]],
+        *,
+        patience: float = 30.0,
+    ) -> None:
+        self._entries, self._may_listen, self._patience = entries, may_listen, patience
         self.status_code = 200
         self.background = None
         self.body = b""
@@ -164,15 +176,26 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         writing = asyncio.create_task(self._write(send))
         leaving = asyncio.create_task(_left(receive))
+        forbidding = asyncio.create_task(self._forbidden())
+        tasks = (writing, leaving, forbidding)
         try:
-            await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (writing, leaving):
+            for task in tasks:
                 task.cancel()
-            results = await asyncio.gather(writing, leaving, return_exceptions=True)
+            results = await asyncio.gather(*tasks, return_exceptions=True)
         for result in results:
             if isinstance(result, Exception) and not isinstance(result, (TimeoutError, OSError)):
                 raise result
+        if done == {forbidding}:
+            with suppress(TimeoutError, OSError):
+                await self._send(send, ": the API key is no longer valid\n\n")
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _forbidden(self) -> None:
+        """Returns when the client may no longer listen."""
+        while await self._may_listen():  # noqa: ASYNC110 - there is no event for it: keys are revoked in the database
+            await asyncio.sleep(LOOK_EVERY)
 
     async def _write(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})

@@ -88,6 +88,29 @@ def test_headroom_up_runs_everything_until_it_is_told_to_end() -> None:
 
 @pytest.mark.e2e
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("once", ["typer", "Starting Kafka", "Starting the services"])
+def test_ctrl_c_during_the_start_ends_it_in_peace(once: str) -> None:
+    """From the first moment of our own code on: Ctrl-C while modules load (typer is the first), and in its steps."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("HEADROOM_")}
+    command = [sys.executable, "-X", "importtime", "-m", "headroom", "up", "--ephemeral"]
+    up = subprocess.Popen(command, cwd=ROOT, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert up.stderr is not None
+    said = []
+    for line in up.stderr:
+        if not line.startswith("import time:"):
+            said.append(line)
+        if once in line:
+            up.send_signal(signal.SIGINT)
+            break
+    said += [line for line in up.stderr if not line.startswith("import time:")]
+    assert up.wait(60) == 130
+    text = "".join(said)
+    assert "Traceback" not in text
+    assert "Stopped" in text
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(300)
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
 def test_nothing_outlives_a_killed_headroom_up() -> None:
     import shutil

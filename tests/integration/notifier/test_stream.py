@@ -15,6 +15,7 @@ from services.notifier.store.feed import Feed, Happening, append, lock_appending
 from services.notifier.store.recalibrations import Recalibrations
 from services.notifier.store.tables import feed
 from services.notifier.stream import Hub
+from shared.access import REMEMBER_SECONDS, api_keys, hash_key, new_key
 from tests.integration.notifier.made import arrivals, recalibration
 from tests.integration.notifier.service import Service, serving
 from tests.waiting import eventually
@@ -54,8 +55,12 @@ class Listener:
 
 
 @asynccontextmanager
-async def listening(service: Service, last: str | None = None, query: str = "") -> AsyncIterator[Listener]:
+async def listening(
+    service: Service, last: str | None = None, query: str = "", key: str | None = None
+) -> AsyncIterator[Listener]:
     headers = {} if last is None else {"Last-Event-ID": last}
+    if key is not None:
+        headers["X-API-Key"] = key
     async with service.api.get(f"/v1/stream{query}", headers=headers) as response:
         assert response.status == 200
         assert response.content_type == "text/event-stream"
@@ -105,6 +110,33 @@ async def test_a_client_that_comes_back_misses_nothing_and_hears_nothing_twice(
 async def tell_on(engine: AsyncEngine) -> None:
     for n in range(1, 121):
         await tell(engine, n, 1)
+
+
+async def add_key(engine: AsyncEngine, id: str) -> str:
+    key = new_key()
+    row = {"id": id, "name": id, "hash": hash_key(key), "scopes": ["read"]}
+    async with engine.begin() as connection:
+        await connection.execute(sa.insert(api_keys).values(row))
+    return key
+
+
+async def test_a_stream_ends_when_its_key_is_revoked_and_no_other_does(service: Service, engine: AsyncEngine) -> None:
+    revoked, kept = await add_key(engine, "revoked"), await add_key(engine, "kept")
+    async with listening(service, key=revoked) as cut, listening(service, key=kept) as other:
+        assert await cut.comment() == "still here"
+        async with engine.begin() as connection:
+            await connection.execute(
+                sa.update(api_keys).where(api_keys.c.id == "revoked").values(revoked=sa.func.now())
+            )
+        async with asyncio.timeout(REMEMBER_SECONDS + 15):
+            while (said := await cut.comment()) == "still here":
+                pass
+        assert said == "the API key is no longer valid"
+        await tell(engine, 0, 1)
+        with pytest.raises(EOFError):
+            await cut.next()
+        assert json.loads((await other.next())["data"])["id"] == "r0"
+    assert (await service.call("GET", "/v1/stream", headers={"X-API-Key": revoked}))[0] == 401
 
 
 async def test_the_whole_past_can_be_asked_for(service: Service, engine: AsyncEngine) -> None:

@@ -1,8 +1,10 @@
 """What the doctor makes of what it sees: tables of findings, without a broker or a database."""
 
 import fcntl
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from typer.testing import CliRunner
@@ -10,7 +12,7 @@ from typer.testing import CliRunner
 from headroom.checks.broker import release_of, topics_as_declared
 from headroom.checks.finding import Finding, State, exit_code
 from headroom.checks.groups import Place, Role, judge
-from headroom.checks.machine import clock
+from headroom.checks.machine import clock, ports
 from headroom.checks.services import Answered, findings_on, named_urls
 from headroom.cli import app
 from headroom.local import addresses
@@ -78,6 +80,47 @@ def test_a_release_is_told_by_what_it_speaks(spoken: dict[int, tuple[int, int]],
 def test_topics_that_differ(differences: list[Difference], state: str, do: str) -> None:
     found = topics_as_declared(differences)
     assert (found.state, do in found.do) == (state, True)
+
+
+class Ready(BaseHTTPRequestHandler):
+    """Answers as a Headroom process does before it is ready."""
+
+    def do_GET(self) -> None:
+        self.send_response(503)
+        self.end_headers()
+        self.wfile.write(b'{"ready": false, "reasons": ["the plans are not read yet"]}')
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is to be read."""
+
+
+class Other(BaseHTTPRequestHandler):
+    """Answers nothing that Headroom would."""
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is to be read."""
+
+
+@pytest.mark.parametrize(
+    ("handler", "words", "do"),
+    [(Ready, "another Headroom system", "--url http://127.0.0.1:{port}"), (Other, "another program", "")],
+)
+def test_ports_of_another_system_are_told_from_those_of_another_program(
+    handler: type[BaseHTTPRequestHandler], words: str, do: str
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        serving = Thread(target=server.serve_forever)
+        serving.start()
+        port = server.server_address[1]
+        try:
+            found = ports(port, 1, {})
+            assert found.state == "note"
+            assert words in f"{found.what} {found.means}"
+            assert do.format(port=port) in found.do
+            assert ports(port, 1, {"door": f"http://127.0.0.1:{port}"}).state == "ok"
+        finally:
+            server.shutdown()
+            serving.join()
 
 
 @pytest.mark.parametrize(
