@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
@@ -68,6 +69,21 @@ def _detail(error: HeadroomError) -> str:
     return ". ".join(part.rstrip(".") for part in (error.why, error.do) if part)
 
 
+def _of_http(request: Request, error: HTTPException) -> Problem:
+    """The answer to what the framework refuses, which says no more than its status's name."""
+    path = request.url.path[:200]
+    if error.status_code == 404:
+        detail = f"There is no {path}; the paths are listed at /docs, for programs at /openapi.json."
+        return Problem(404, "there is nothing here", detail, headers=error.headers)
+    if error.status_code == 405:
+        takes = (error.headers or {}).get("Allow", "other methods")
+        return Problem(
+            405, "not with this method", f"{path} takes {takes}, not {request.method}.", headers=error.headers
+        )
+    title = HTTPStatus(error.status_code).phrase.lower()
+    return Problem(error.status_code, title, str(error.detail), headers=error.headers)
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of ``app`` as a problem."""
 
@@ -81,7 +97,7 @@ def install(app: FastAPI) -> None:
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return Problem(error.status_code, str(error.detail), headers=error.headers).response()
+        return _of_http(request, error).response()
 
     async def on_validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)

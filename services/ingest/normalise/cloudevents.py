@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from services.ingest.domain import strict_json
+from services.ingest.domain import shape, strict_json
 from services.ingest.domain.change import DealChange, Unusable
 from services.ingest.domain.merge import CLEARED
 from services.ingest.domain.values import (
@@ -156,7 +156,7 @@ _signal = msgspec.json.Decoder(SignalData)
 def structured(text: bytes) -> Envelope:
     """The event in ``text``, attributes and data together. Raises ``Unusable``."""
     strict_json.check(text)
-    return _decoded(_envelope, text)
+    return _decoded(_envelope, text, root="")
 
 
 def binary(attributes: Mapping[str, str], data: bytes) -> Envelope:
@@ -165,7 +165,7 @@ def binary(attributes: Mapping[str, str], data: bytes) -> Envelope:
     try:
         envelope = msgspec.convert(known, Envelope, strict=True)
     except msgspec.ValidationError as error:
-        raise Unusable("wrong-shape", str(error)) from error
+        raise Unusable("wrong-shape", shape.wrong(error, Envelope)) from error
     strict_json.check(data)
     return msgspec.structs.replace(envelope, data=msgspec.Raw(data))
 
@@ -283,10 +283,10 @@ def _stamp(envelope: Envelope, time: datetime) -> Stamp:
     return Stamp(at, int(text))
 
 
-def _decoded(decoder: "msgspec.json.Decoder[T]", text: bytes) -> T:
+def _decoded(decoder: "msgspec.json.Decoder[T]", text: bytes, root: str = "data") -> T:
     try:
         return decoder.decode(text)
     except msgspec.ValidationError as error:
-        raise Unusable("wrong-shape", str(error)) from error
+        raise Unusable("wrong-shape", shape.wrong(error, decoder.type, root)) from error
     except (ValueError, RecursionError) as error:
         raise Unusable("malformed", strict_json.readable(error)) from error

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from services.ingest.domain import shape
 from services.ingest.domain.change import DealChange, Ignored, Unusable, deal_id
 from services.ingest.domain.strict_json import readable
 from services.ingest.domain.values import (
@@ -155,7 +156,7 @@ def _decoded(text: bytes) -> Element:
     try:
         element = _element(text)
     except msgspec.ValidationError as error:
-        raise Unusable("wrong-shape", str(error)) from error
+        raise Unusable("wrong-shape", shape.wrong(error, Element)) from error
     except (ValueError, RecursionError) as error:
         raise Unusable("malformed", readable(error)) from error
     first, last = (datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1000 for year in (FIRST_YEAR, LAST_YEAR))
@@ -254,7 +255,9 @@ def _typed(name: str, text: str, zone: ZoneInfo | None = None) -> Any:
     try:
         return msgspec.convert(text, _TYPES[name], strict=False)
     except msgspec.ValidationError as error:
-        raise Unusable("wrong-shape", f"{name} cannot be {text[:80]!r}: {error}") from error
+        raise Unusable(
+            "wrong-shape", f"{name} cannot be {text[:80]!r}: it must be {shape.words_for(_TYPES[name])}"
+        ) from error
 
 
 def _day(name: str, text: str, zone: ZoneInfo) -> date:

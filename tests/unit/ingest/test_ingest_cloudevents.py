@@ -136,7 +136,7 @@ def test_a_signal_has_an_id_that_no_other_source_has() -> None:
         (DEAL | {"sequence": "-1"}, "wrong-shape", "sequence"),
         (DEAL | {"sequence": "9" * 19}, "wrong-shape", "sequence"),
         (DEAL | {"datacontenttype": "text/xml"}, "wrong-shape", "text/xml"),
-        (DEAL | {"data": []}, "wrong-shape", "array"),
+        (DEAL | {"data": []}, "wrong-shape", "a list"),
         (DEAL | {"data": None}, "wrong-shape", "null"),
         (DEAL | {"data": {"object": "43", "stage": "open"}}, "wrong-shape", "two objects"),
         (DEAL | {"data": {"stagee": "open"}}, "wrong-shape", "stagee"),

@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from httpx2 import ASGITransport, AsyncClient
 
 from shared import problems
@@ -16,6 +17,7 @@ RAISED: dict[str, Exception] = {
     "bad": BadInput("no product", where="line 3", why="the column is empty", do="Fill it in."),
     "late": NotReady("the broker does not answer"),
     "plan": PlanError([PlanProblem(Place("plan.yaml", 3, 5), "unknown pool 'suport'", "products.x", "  - suport")]),
+    "large": HTTPException(413, "the body is over 5 bytes"),
     "other": HeadroomError("inner words", where="/secret/place"),
 }
 
@@ -57,6 +59,23 @@ async def test_errors_are_problem_details(client: AsyncClient, path: str, status
     assert body["title"]
     assert body["instance"].startswith("urn:uuid:")
     assert "secret" not in answer.text
+
+
+async def test_an_address_that_is_not_there_says_where_to_look(client: AsyncClient) -> None:
+    body = (await client.get("/v1/foo")).json()
+    assert body["detail"] == "There is no /v1/foo; the paths are listed at /docs, for programs at /openapi.json."
+    assert (await client.get("/docs")).status_code == (await client.get("/openapi.json")).status_code == 200
+
+
+async def test_a_method_that_is_not_taken_says_which_is(client: AsyncClient) -> None:
+    answer = await client.delete("/number")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+    assert answer.json()["detail"] == "/number takes GET, not DELETE."
+
+
+async def test_other_refusals_of_the_framework_keep_their_words(client: AsyncClient) -> None:
+    body = (await client.get("/raise/large")).json()
+    assert (body["title"], body["detail"]) == (HTTPStatus(413).phrase.lower(), "the body is over 5 bytes")
 
 
 async def test_a_plan_problem_says_where(client: AsyncClient) -> None:
