@@ -82,6 +82,10 @@ class Door:
         answer = await self._ask("PUT", f"/v1/plans/{plan}", text.encode(), "application/yaml")
         return _object(answer)
 
+    async def get(self, path: str) -> dict[str, Any]:
+        """What the door answers at ``path``. Raises Refused, or NotReady when it stays busy."""
+        return _object(await self._ask("GET", path, b"", "application/json"))
+
     async def post_events(self, events: Sequence[Event]) -> None:
         """Hand in CloudEvents in one request; they are durable on return. Raises Refused, or NotReady."""
         await self._ask("POST", "/v1/events", msgspec.json.encode(list(events)), BATCH)

@@ -21,9 +21,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from headroom.door import Door, Patience, Refused
-from headroom.load_events import Loadable, loadable
-from headroom.load_mapping import Mapping, MappingError, parse_mapping
-from headroom.load_rows import Rejected, Row, read_rows
+from headroom.load_events import Loadable
+from headroom.load_files import read_events
+from headroom.load_mapping import Mapping
+from headroom.load_rows import Rejected
 from headroom.load_send import Progress as Sent
 from headroom.load_send import progress_file, send
 from headroom.plan import HERE, read_text
@@ -70,7 +71,7 @@ def deals(
     An interrupted load goes on where it was; sending again changes nothing. Ends with 3 when rows were rejected.
     """
     mapping_text = read_text(map_file)
-    mapping, found = _read(file, map_file, mapping_text, as_of.date() if as_of else None)
+    mapping, found = read_events(file, map_file, mapping_text, as_of.date() if as_of else None)
     day = as_of.date() if as_of else mapping.as_of
     sent = Sent(progress_file(user_state_path("headroom") / "load", file, mapping_text, url, day))
     if fresh:
@@ -91,28 +92,6 @@ def deals(
         _show(summary, found, rejected)
     if found.rejected:
         raise typer.Exit(3)
-
-
-def _read(file: Path, map_file: Path, mapping_text: str, as_of: date | None) -> tuple[Mapping, Loadable]:
-    """Mapping and events; a mapping that does not fit ends the command with 2, naming the mapping's line."""
-    try:
-        mapping_file = parse_mapping(mapping_text, str(map_file))
-        mapping = mapping_file.mapping
-        with _opened(file) as lines:
-            rows: Iterator[Row | Rejected] = read_rows(lines, mapping_file, str(file))
-            return mapping, loadable(rows, mapping, as_of or mapping.as_of)
-    except MappingError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[Any]:
-    try:
-        with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as opened:
-            yield opened
-    except OSError as error:
-        raise BadInput("the file cannot be read", where=str(file), why=error.strerror or str(error)) from None
 
 
 def _send(found: Loadable, url: str, key: str | None, sent: Sent) -> None:

@@ -1,8 +1,9 @@
-"""``headroom plan``: check a plan file, publish it through the door, print its schema for editors."""
+"""``headroom plan``: check a plan file, compare it, publish it through the door, print its schema for editors."""
 
 import asyncio
 import json
-from datetime import timedelta
+from dataclasses import asdict
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from headroom import plan_diff, plan_draft, plan_history, plan_paper
 from headroom.door import Door, Refused
+from headroom.load_files import read_events
 from shared.errors import BadInput, PlanError
 from shared.schemas.plan import Plan
 from shared.schemas.plan_file import parse_plan, plan_json_schema, plan_sha256
@@ -19,7 +22,7 @@ from shared.schemas.plan_pools import BudgetPool, Pool, QueuePool, WorkPool
 from shared.schemas.plan_values import format_duration
 from shared.schemas.plan_yaml import LARGEST_FILE
 
-app = typer.Typer(help="Plan files: check, publish, and the schema for editors.", no_args_is_help=True)
+app = typer.Typer(help="Plan files: check, compare, draft, publish, and the schema for editors.", no_args_is_help=True)
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The plan, a YAML file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -30,8 +33,22 @@ HERE = "http://127.0.0.1:8080"
 
 
 @app.command()
-def check(file: File, as_json: Json = False) -> None:
-    """Say everything that is wrong in FILE with line and column, and end with 1; or show what it plans."""
+def check(
+    file: File,
+    as_json: Json = False,
+    feasible: Annotated[
+        bool, typer.Option("--feasible", help="End with 3 when the plan is sound but not feasible on paper.")
+    ] = False,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option("--as-of", formats=["%Y-%m-%d"], help="Look from this day on; else from the first milestone's."),
+    ] = None,
+) -> None:
+    """Say everything that is wrong in FILE with line and column, and end with 1; or show what it plans.
+
+    A sound plan is also looked at on paper: milestones by their linearity, without any deal. Pools that are asked more
+    than they can do are listed, and milestones that ask nothing of anybody named.
+    """
     try:
         plan = parse_plan(read_text(file), str(file))
     except PlanError as error:
@@ -41,10 +58,43 @@ def check(file: File, as_json: Json = False) -> None:
             typer.echo(str(error), err=True)
             typer.echo(f"\n{len(error.problems)} problem(s) in {file}", err=True)
         raise typer.Exit(1) from None
+    paper = plan_paper.on_paper(plan, as_of.date() if as_of else None)
     if as_json:
-        print(json.dumps({"ok": True, "plan": plan.plan, "sha256": plan_sha256(plan), "problems": []}))
+        sound = {"ok": True, "plan": plan.plan, "sha256": plan_sha256(plan), "problems": []}
+        print(json.dumps(sound | {"on_paper": paper.told()}))
     else:
         _show(plan)
+        plan_paper.show(Console(), plan, paper)
+    if feasible and not paper.feasible:
+        raise typer.Exit(3)
+
+
+@app.command()
+def diff(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="The plan as it was; alone: as it is to be.")],
+    new: Annotated[Path | None, typer.Argument(metavar="[NEW]", help="The plan as it is to be.")] = None,
+    url: Url = HERE,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Say what changes from OLD to NEW, part by part, and which positions move by how much on paper.
+
+    With one file, it is compared with the plan in force at the door; any key that may read will do.
+    """
+    now = parse_plan(read_text(new or old), str(new or old))
+    if new is not None:
+        was = parse_plan(read_text(old), str(old))
+    else:
+        try:
+            was = asyncio.run(_in_force(url, key))
+        except Refused as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(error.exit_code) from None
+    found = plan_diff.difference(was, now)
+    if as_json:
+        print(json.dumps(found.told()))
+    else:
+        plan_diff.show(Console(), found)
 
 
 @app.command()
@@ -61,6 +111,38 @@ def apply(file: File, url: Url = HERE, key: Key = None, as_json: Json = False) -
         print(json.dumps(answer))
     else:
         print(f"{plan.plan} is in force as version {answer.get('version', '?')}")
+
+
+@app.command()
+def draft(
+    deals: Annotated[Path, typer.Option("--deals", metavar="FILE.csv", help="The deals' history, one row a deal.")],
+    mapping: Annotated[Path, typer.Option("--map", metavar="MAPPING.yaml", help="What its columns mean.")],
+    name: Annotated[str, typer.Option("--name", help="What the plan is to be called.")] = "draft",
+    as_of: Annotated[
+        datetime | None, typer.Option("--as-of", formats=["%Y-%m-%d"], help="Only what was known on this day.")
+    ] = None,
+    currency: Annotated[str | None, typer.Option("--currency", help="The plan's currency, such as EUR.")] = None,
+    won: Annotated[list[str] | None, typer.Option("--won", help="A stage of deals won; absent: by its name.")] = None,
+    lost: Annotated[
+        list[str] | None, typer.Option("--lost", help="A stage of deals lost; absent: by its name.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a first plan from history: win rates, pushes, cycles, quantities and prices, each with how many say so.
+
+    It is a sound plan (`plan check`) in which everything that history cannot say is marked GAP. Rows that cannot be
+    read are left out and counted. With --json: the measured figures and the gaps.
+    """
+    _, found = read_events(deals, mapping, read_text(mapping), as_of.date() if as_of else None)
+    history = plan_history.history_of(found.events, won or (), lost or ())
+    text, gaps = plan_draft.draft(history, name, currency)
+    parse_plan(text, "the draft")  # a name or currency that no plan can have is refused here
+    if found.rejected:
+        typer.echo(f"{len(found.rejected):,} of {found.rows:,} rows cannot be read and are left out", err=True)
+    if as_json:
+        print(json.dumps({"history": asdict(history), "gaps": gaps, "rejected": len(found.rejected)}, default=str))
+    else:
+        print(text, end="")
 
 
 @app.command()
@@ -86,6 +168,18 @@ def read_text(file: Path) -> str:
 async def _publish(name: str, text: str, url: str, key: str | None) -> dict[str, Any]:
     async with Door(url, key) as door:
         return await door.put_plan(name, text)
+
+
+async def _in_force(url: str, key: str | None) -> Plan:
+    async with Door(url, key) as door:
+        name = (await door.get("/v1/plans")).get("in_force")
+        if not name:
+            raise BadInput(
+                "no plan is in force", where=url, do="Name two files, or publish one: headroom plan apply FILE."
+            )
+        plan, _, version = str(name).rpartition("@")
+        found = await door.get(f"/v1/plans/{plan}?version={version}")
+    return Plan.model_validate_json(json.dumps(found["plan"]))
 
 
 def _problems(error: PlanError) -> list[dict[str, Any]]:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from headroom import load, plan, topics
 from shared.access import metadata
 from shared.db import create_engine
+from shared.errors import BadInput
 from shared.schemas import cell as cells
 from shared.settings import KafkaSettings
 from shared.topics import CELLS
@@ -110,6 +111,22 @@ async def test_a_plan_is_put_in_force_and_keeps_its_version(door: Door) -> None:
         arguments = ["apply", str(PLAN), "--url", str(door.client.base_url), "--key", door.key]
         result = await asyncio.to_thread(CliRunner().invoke, plan.app, arguments)
         assert (result.exit_code, result.stdout) == (0, "maven-2017 is in force as version 1\n")
+
+
+async def test_a_plan_is_compared_with_the_one_in_force(door: Door, tmp_path: Path) -> None:
+    where = ["--url", str(door.client.base_url), "--key", door.key]
+
+    async def diff(file: Path) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, plan.app, ["diff", str(file), *where])
+
+    nothing = await diff(PLAN)
+    assert isinstance(nothing.exception, BadInput)
+    assert "no plan is in force" in str(nothing.exception)
+    await asyncio.to_thread(CliRunner().invoke, plan.app, ["apply", str(PLAN), *where])
+    assert (await diff(PLAN)).stdout == "Nothing changes.\n"
+    changed = tmp_path / "plan.yaml"
+    changed.write_text(PLAN.read_text().replace("horizon_weeks: 26", "horizon_weeks: 30"), encoding="utf-8")
+    assert "horizon_weeks from 26 to 30" in (await diff(changed)).stdout
 
 
 async def test_a_plan_needs_the_scope_for_it(door: Door) -> None:

@@ -99,6 +99,7 @@ def csv_of(made: list[tuple[str, int, int]]) -> list[str]:
     return lines
 
 
+@settings(deadline=None)
 @given(rows, st.integers(-1, 80))
 def test_every_row_is_sent_or_not_yet_or_rejected(made: list[tuple[str, int, int]], day: int) -> None:
     found = load(csv_of(made), (DAY + timedelta(day)).isoformat())
@@ -108,7 +109,7 @@ def test_every_row_is_sent_or_not_yet_or_rejected(made: list[tuple[str, int, int
 
 
 @given(rows)
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_the_assumed_cycle_is_the_median_of_what_had_closed_before(made: list[tuple[str, int, int]]) -> None:
     closed = [(begun + took, took) for stage, begun, took in made if stage in {"Won", "Lost"}]
     for event in load(csv_of(made)).events:
@@ -118,6 +119,7 @@ def test_the_assumed_cycle_is_the_median_of_what_had_closed_before(made: list[tu
             assert event.body["data"]["close"] == (event.day + timedelta(expected)).isoformat()
 
 
+@settings(deadline=None)
 @given(rows, rows, st.integers(0, 60))
 def test_what_happens_after_a_day_never_changes_what_was_said_up_to_it(
     made: list[tuple[str, int, int]], other: list[tuple[str, int, int]], day: int

@@ -35,7 +35,9 @@ def test_check_shows_what_is_planned(plan: Path) -> None:
 
 def test_check_as_json_gives_the_hash(plan: Path) -> None:
     said = json.loads(run("check", str(plan), "--json").stdout)
+    on_paper = said.pop("on_paper")
     assert said == {"ok": True, "plan": "fy26", "sha256": plan_sha256(parse_plan(SMALL, "")), "problems": []}
+    assert on_paper["feasible"] is True
 
 
 def test_check_names_what_is_wrong_and_ends_with_1(plan: Path) -> None:

@@ -1,0 +1,36 @@
+"""A CSV of deals and its mapping as the events they come to."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from headroom.load_events import Loadable, loadable
+from headroom.load_mapping import Mapping, MappingError, parse_mapping
+from headroom.load_rows import Rejected, Row, read_rows
+from shared.errors import BadInput
+
+
+def read_events(file: Path, map_file: Path, mapping_text: str, as_of: date | None) -> tuple[Mapping, Loadable]:
+    """Mapping and events; a mapping that does not fit ends the command with 2, naming the mapping's line."""
+    try:
+        mapping_file = parse_mapping(mapping_text, str(map_file))
+        mapping = mapping_file.mapping
+        with opened_csv(file) as lines:
+            rows: Iterator[Row | Rejected] = read_rows(lines, mapping_file, str(file))
+            return mapping, loadable(rows, mapping, as_of or mapping.as_of)
+    except MappingError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+
+
+@contextmanager
+def opened_csv(file: Path) -> Iterator[Any]:
+    try:
+        with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as opened:
+            yield opened
+    except OSError as error:
+        raise BadInput("the file cannot be read", where=str(file), why=error.strerror or str(error)) from None
