@@ -92,7 +92,7 @@ class Door:
 
     async def _ask(self, method: str, path: str, body: bytes, content_type: str) -> bytes:
         assert self._session is not None, "a door is entered before it is used"
-        why, where = "", f"{self.url}{path}"
+        why, where, there = "", f"{self.url}{path}", True
         for attempt in range(self._patience.attempts):
             retry_after = None
             try:
@@ -104,15 +104,20 @@ class Door:
                         return answer
                     if response.status not in BUSY:
                         raise _refusal(response.status, where, answer)
-                    retry_after = response.headers.get("Retry-After")
+                    retry_after, there = response.headers.get("Retry-After"), True
                     why = f"it answered {response.status} {_problem(answer)[1]}".rstrip()
             except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
                 raise ConfigurationError(f"{self.url!r} is not an http address", do="Check --url.") from None
+            except aiohttp.ClientConnectorError as error:
+                there, why = False, error.strerror or str(error)
             except (aiohttp.ClientError, TimeoutError) as error:
                 why = str(error) or type(error).__name__
             if attempt + 1 < self._patience.attempts:
                 self._patience.tell(why)
                 await asyncio.sleep(self._patience.wait(attempt, retry_after))
+        if not there:
+            do = "Start the system with `headroom up`, or name the address of one that runs by --url or HEADROOM_URL."
+            raise NotReady("there is no door at this address", where=self.url, why=why, do=do)
         raise NotReady(
             "the door does not take anything now", where=where, why=why, do="Is the address right, and is it running?"
         )

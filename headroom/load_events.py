@@ -15,6 +15,7 @@ from typing import Any
 
 from headroom.load_mapping import DATES, FIRST_DAY, NUMBERS, OF_THE_LINE, Cycle, DatedEvent, Mapping, Value, When
 from headroom.load_rows import Rejected, Row
+from shared.schemas.plan_words import meant
 
 TYPE = "com.headroom.deal.changed"
 _NUMBER = re.compile(r"^[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]{1,2})?$")
@@ -88,11 +89,11 @@ def loadable(rows: Iterable[Row | Rejected], mapping: Mapping, as_of: date | Non
 
 def _said(row: Row, mapping: Mapping) -> Iterator[_Said]:
     """The events that a row says, none left out: a filled day that no event takes is a contradiction."""
-    any_applies = False
     taken = {event.on for event in mapping.events if _applies(event.when, row)}
+    if not taken:
+        raise _Unusable(f"no event of the mapping takes {_strange(row, mapping)}")
     for index, event in enumerate(mapping.events):
         applies = _applies(event.when, row)
-        any_applies |= applies
         if event.on == FIRST_DAY:
             if applies:
                 yield _Said(row, index, event, None)
@@ -104,8 +105,6 @@ def _said(row: Row, mapping: Mapping) -> Iterator[_Said]:
             raise _Unusable(f"{event.on} is {text}, which does not fit {_state(event.when, row)}")
         if applies:
             yield _Said(row, index, event, _day(event.on, text, mapping))
-    if not any_applies:
-        raise _Unusable(f"no event of the mapping takes {_state(mapping.events[0].when, row)}")
 
 
 def _date(
@@ -220,6 +219,16 @@ def _applies(when: When, row: Row) -> bool:
 
 def _state(when: When, row: Row) -> str:
     return ", ".join(f"{column} {row.cells[column]!r}" for column in when) or "this row"
+
+
+def _strange(row: Row, mapping: Mapping) -> str:
+    """What of a row that no event takes is not known, and what is."""
+    for column in dict.fromkeys(column for event in mapping.events for column in event.when):
+        text = row.cells[column]
+        known = dict.fromkeys(value for event in mapping.events for value in event.when.get(column, ()))
+        if text not in known:
+            return f"{column} {text!r}{meant(text, known)}"
+    return _state(mapping.events[0].when, row)
 
 
 def _because(when: When, row: Row) -> str:

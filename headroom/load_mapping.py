@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from shared.errors import ConfigurationError, PlanProblem
+from shared.schemas.plan_kinds import other_kind
 from shared.schemas.plan_problems import Problems
 from shared.schemas.plan_values import Day, Duration, Label, Name, Part
 from shared.schemas.plan_words import findings
@@ -179,6 +180,9 @@ def parse_mapping(text: str, file: str) -> MappingFile:
     except Unreadable as stop:
         problems.add(stop.spot, stop.why)
         raise MappingError(problems.in_order()) from None
+    if (instead := other_kind(document.data, "mapping")) is not None:
+        problems.add((1, 1), instead)
+        raise MappingError(problems.in_order())
     for spot, why in document.problems:
         problems.add(spot, why)
     try:

@@ -17,6 +17,7 @@ from shared.schemas.episode import Phase, Severity
 from shared.schemas.frame import BookingState, ListedDeal, MilestoneState
 from shared.schemas.plan import Plan
 from shared.schemas.plan_file import parse_plan
+from shared.schemas.plan_kinds import other_kind
 from shared.schemas.plan_problems import Problems
 from shared.schemas.plan_values import Amount, Duration, Label, Name, Part, Share
 from shared.schemas.plan_words import findings
@@ -242,6 +243,9 @@ def read_tests(file: File) -> tuple[TriggerTests, Plan]:
     except Unreadable as stop:
         reported.add(stop.spot, stop.why)
         raise PlanError(reported.in_order()) from None
+    if (instead := other_kind(document.data, "tests")) is not None:
+        reported.add((1, 1), instead)
+        raise PlanError(reported.in_order())
     for spot, why in document.problems:
         reported.add(spot, why)
     tests = None

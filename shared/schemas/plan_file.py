@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from shared.errors import PlanError
 from shared.schemas.plan import Plan
 from shared.schemas.plan_checks import problems as unseen_by_types
+from shared.schemas.plan_kinds import other_kind
 from shared.schemas.plan_problems import Problems
 from shared.schemas.plan_words import findings
 from shared.schemas.plan_yaml import Document, Unreadable, read_yaml
@@ -37,6 +38,9 @@ def parse_plan(text: str, file: str) -> Plan:
 def _checked(document: Document, reported: Problems) -> Plan | None:
     if not isinstance(document.data, dict):
         reported.add((1, 1), "a plan is a mapping that begins with its name, such as plan: fy26")
+        return None
+    if (instead := other_kind(document.data, "plan")) is not None:
+        reported.add((1, 1), instead)
         return None
     plan = None
     try:

@@ -5,7 +5,9 @@ from email.utils import format_datetime
 
 import pytest
 
-from headroom.door import LONGEST_WAIT, Patience
+from headroom.door import LONGEST_WAIT, Door, Patience
+from headroom.local.ports import free_ports
+from shared.errors import NotReady
 
 
 @pytest.mark.parametrize(
@@ -26,3 +28,13 @@ def test_without_it_the_wait_doubles_and_has_an_end(retry_after: str | None) -> 
     for attempt in range(5):
         assert 0.8 * 2**attempt <= Patience(first_wait=1).wait(attempt, retry_after) <= 1.2 * 2**attempt
     assert Patience().wait(40, retry_after) == LONGEST_WAIT
+
+
+async def test_where_no_door_is_the_address_and_what_starts_one_are_named() -> None:
+    (port,) = free_ports(1)
+    async with Door(f"http://127.0.0.1:{port}", "hr_x", Patience(attempts=2, first_wait=0.0)) as door:
+        with pytest.raises(NotReady) as raised:
+            await door.put_plan("fy26", "plan: fy26")
+    assert str(raised.value).startswith(f"http://127.0.0.1:{port}: there is no door at this address (")
+    assert "`headroom up`" in raised.value.do
+    assert "HEADROOM_URL" in raised.value.do

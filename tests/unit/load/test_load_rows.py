@@ -7,6 +7,7 @@ from headroom.load_rows import Rejected, Row, read_rows
 from shared.errors import BadInput
 from tests.unit.load.files import HEADER, MAPPING, load
 
+OPNE = "no event of the mapping takes stage 'Opne'; did you mean Open? Allowed: Open, Won, Lost, Prospect"
 GOOD = "a,Widget,,Open,2025-01-01,,"
 
 
@@ -27,8 +28,8 @@ def read(text: str) -> list[Row | Rejected]:
         (f"x,{'w' * 20_000},,Open,2025-01-01,,", "product has 20,000 characters"),
         (f"x,{'w' * 200_000},,Open,2025-01-01,,", "the row cannot be read: field larger than field limit (100000)"),
         ('x,"Widget"x,,Open,2025-01-01,,', "the row cannot be read: ',' expected after '\"'"),
-        ("x,Widget,,Opne,2025-01-01,,", "began is 2025-01-01, which does not fit stage 'Opne'"),
-        ("x,Widget,,Opne,,,", "no event of the mapping takes stage 'Opne'"),
+        ("x,Widget,,Opne,2025-01-01,,", OPNE),
+        ("x,Widget,,Opne,,,", OPNE),
         ("x,Widget,,Open,,,", "began is empty although stage 'Open'"),
         ("x,Widget,,Won,2025-01-01,,5", "ended is empty although stage 'Won'"),
         ("x,Widget,,Open,2025-01-01,2025-01-02,", "ended is 2025-01-02, which does not fit stage 'Open'"),
