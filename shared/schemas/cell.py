@@ -65,6 +65,9 @@ class ListSums(msgspec.Struct, array_like=True):
 
     ``no_rate`` is the number of lines whose money is left out, as no rate of their currency is known; it came later and
     is absent in older records.
+
+    ``own_…`` are the parts of these sums that lines with their own probability p make up, ``p_…`` the same weighted by
+    p (Σp·list is ``OwnSums.p_list``): so what is expected can be told of any mixture of lines.
     """
 
     count: int = 0
@@ -72,6 +75,11 @@ class ListSums(msgspec.Struct, array_like=True):
     net: float = 0.0
     arr: float = 0.0
     no_rate: int = 0
+    own_list: float = 0.0
+    own_net: float = 0.0
+    own_arr: float = 0.0
+    p_net: float = 0.0
+    p_arr: float = 0.0
 
 
 class Member(msgspec.Struct, frozen=True, array_like=True):

@@ -155,7 +155,7 @@ class Cells:
                 self._keys[slot],
                 OwnSums(int(row[0]), *row[OWN][1:]),
                 StageSums(int(row[14]), *row[STAGE][1:]),
-                ListSums(int(row[19]), row[20], row[21], row[22], int(row[23])),
+                ListSums(int(row[19]), row[20], row[21], row[22], int(row[23]), *row[24 : LISTED.stop]),
                 self._members(slot),
             )
 

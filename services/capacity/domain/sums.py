@@ -17,12 +17,14 @@ Slots = npt.NDArray[np.intp]
 
 OWN: Final = slice(0, 14)
 STAGE: Final = slice(14, 19)
-LISTED: Final = slice(19, 24)
-_SUMS: Final = 24
+LISTED: Final = slice(19, 29)
+_SUMS: Final = 29
 """Columns in the order of the fields of ``OwnSums``, ``StageSums`` and ``ListSums``; then what has passed."""
 
 _COUNTS: Final = [0, 14, 19, 23]
-_BOUND: Final = _SUMS + np.array([0, 0, 0, 0, 1, 2, 3, 2, 3, 3, 1, 4, 4, 4, 0, 1, 2, 3, 4, 0, 4, 4, 4, 0])
+_BOUND: Final = _SUMS + np.array(
+    [0, 0, 0, 0, 1, 2, 3, 2, 3, 3, 1, 4, 4, 4, 0, 1, 2, 3, 4, 0, 4, 4, 4, 0, 4, 4, 4, 4, 4]
+)
 """Which of the passed weights bounds a sum: lines, q, q², q³ or money."""
 _COLUMNS: Final = _SUMS + 5
 _TOLERANCE: Final = 1e-10
@@ -49,6 +51,8 @@ def _terms(lines: Floats, signs: Floats) -> Floats:
     columns += [pn * net, pn * listed, own * net]
     columns += [bare, bare * q, bare * q2, bare * q3, bare * net]
     columns += [has_list, listed * signs, has_list * net, arr * signs, no_rate]
+    own_net = np.where(there, own * net, 0.0)
+    columns += [own * listed, own_net, own * arr, own_net * p, pn * arr]
     columns += [np.ones_like(q), size, q2, size * q2, np.abs(net) + np.abs(listed) + np.abs(arr)]
     for number, column in enumerate(columns):
         terms[number] = column

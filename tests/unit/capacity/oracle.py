@@ -6,7 +6,7 @@ from fractions import Fraction
 
 OWN = ("count", "p", "p2", "p3", "pq", "pq2", "pq3", "p2q2", "p2q3", "p3q3", "q", "p_net", "p_list", "net")
 STAGE = ("count", "q", "q2", "q3", "net")
-LISTED = ("count", "list", "net", "arr", "no_rate")
+LISTED = ("count", "list", "net", "arr", "no_rate", "own_list", "own_net", "own_arr", "p_net", "p_arr")
 
 
 def cells_of(deals: dict[str, bytes | None]) -> dict[tuple, dict]:
@@ -66,12 +66,16 @@ def add_line(cells: dict, deal_id: str, deal: dict, number: int, line: dict, alo
         part = cell["own"]
     for name, value in terms.items():
         part[name] += value
-    cell["listed"]["arr"] += Fraction(line.get("arr") or 0) * rate
-    cell["listed"]["no_rate"] += bare
+    yearly = Fraction(line.get("arr") or 0) * rate
+    sums = {"arr": yearly, "no_rate": int(bare)}
     if listed is not None and not bare:
-        cell["listed"]["count"] += 1
-        cell["listed"]["list"] += listed_value
-        cell["listed"]["net"] += net
+        sums |= {"count": 1, "list": listed_value, "net": net}
+    if p is not None:
+        own = {name: sums.get(name, 0) for name in ("arr", "list", "net")}
+        sums |= {f"own_{name}": value for name, value in own.items()}
+        sums |= {"p_net": f * own["net"], "p_arr": f * yearly}
+    for name, value in sums.items():
+        cell["listed"][name] += value
     cell["members"].append((deal_id, number, float(q), p, float(net), close or "", bare))
 
 
