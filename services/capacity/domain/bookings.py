@@ -110,7 +110,7 @@ def planned_by(milestone: Milestone, day: date) -> float:
     return milestone.quantity * shares
 
 
-def _middle(week: str, month: str) -> date:
+def middle_of(week: str, month: str) -> date:
     """A day in both the week and the month."""
     days = [monday(week) + timedelta(days=number) for number in range(7)]
     inside = [day for day in days if day.isoformat()[:7] == month] or days
@@ -136,4 +136,4 @@ def closing_of(key: CellKey, cell: BookCell, plan: Plan) -> Closing | None:
         weighted = units  # whatever a CRM still says, what is won is certain
     value = own.net + of_stage.net
     entered = won or chance >= COMMIT
-    return Closing(key.product, key.week, _middle(key.week, key.month), lines, units, value, weighted, won, entered)
+    return Closing(key.product, key.week, middle_of(key.week, key.month), lines, units, value, weighted, won, entered)

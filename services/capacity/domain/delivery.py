@@ -1,0 +1,151 @@
+"""What delivering means for a forecast, pool by pool: the cost of its overload, its delay, its use.
+
+What a line asks of a pool lies in certain weeks after its close; so a cost or a delay by week becomes one by close
+week, for each kind of line, and is looked up for every row of the margin table at once.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from services.capacity.domain.axis import Axis
+from services.capacity.domain.kernels import Kernel
+from services.capacity.domain.tethers import Asking, Tethers
+from shared.schemas.position import Position
+
+Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
+
+_LITTLE: Final = 1e-9
+
+
+@dataclass(frozen=True)
+class PoolWeeks:
+    """A pool by week of the axis, nothing before the weeks shown: all it is asked, what it can do, its delay.
+
+    ``rate`` is the cost of overload for one unit of what deals ask in that week.
+    """
+
+    demand: Floats
+    capacity: Floats
+    delay: Floats
+    rate: Floats
+    cumulative: bool
+
+    @cached_property
+    def costly(self) -> bool:
+        """Whether effort beyond capacity costs anything."""
+        return bool(self.rate.any())
+
+    def utilisation(self, weeks: slice) -> float | None:
+        """All that is asked in these weeks over what can be done; of stocks and budgets at their end."""
+        demand, capacity = self.demand[weeks], self.capacity[weeks]
+        if not len(demand):
+            return None
+        asked, can = (demand[-1], capacity[-1]) if self.cumulative else (demand.sum(), capacity.sum())
+        return float(asked / can) if can > _LITTLE else None
+
+
+def pool_weeks(rows: Sequence[Position], cost: Floats, axis: Axis, cumulative: bool) -> PoolWeeks:
+    """From the pool's positions in the weeks shown, and the cost of its overload by week of the axis."""
+    table = np.zeros((4, axis.count))
+    for at, row in enumerate(rows, axis.shown[0]):
+        deals = row.booked + row.expected
+        table[:, at] = row.base + deals, row.capacity, row.delay_weeks, deals
+    deals = table[3]
+    rate = np.where(deals > _LITTLE, cost / np.maximum(deals, _LITTLE), 0.0)
+    return PoolWeeks(table[0], table[1], table[2], rate, cumulative)
+
+
+class Delivery:
+    """Cost of overload and delay by what asks and where it closes, kept up with the pools that changed."""
+
+    def __init__(self, tethers: Tethers, axis: Axis) -> None:
+        self._tethers, self._axis = tethers, axis
+        self._lead = tethers.longest
+        self.pools: dict[str, PoolWeeks] = {}
+        self._costs: dict[Asking, Floats] = {}
+        self._delays: dict[Asking, Floats] = {}
+        self._efforts: dict[Asking, list[tuple[str, float]]] = {}
+
+    def put(self, pool: str, weeks: PoolWeeks) -> None:
+        """The pool now stands so."""
+        self.pools[pool] = weeks
+        for known in (self._costs, self._delays):
+            for asking in [asking for asking in known if pool in self._tethers.of(asking)]:
+                del known[asking]
+
+    def costs(self, askings: Sequence[Asking], asking: Floats, place: Floats) -> Floats:
+        """Of one unit of each row: ``asking`` is a place in ``askings``, ``place`` where the row closes."""
+        if not any(weeks.costly for weeks in self.pools.values()):
+            return np.zeros(len(asking))
+        return self._look_up(self._cost, askings, asking, place)
+
+    def delays(self, askings: Sequence[Asking], asking: Floats, place: Floats) -> Floats:
+        """The longest delay of any pool in a week in which the row asks it, in weeks."""
+        return self._look_up(self._delay, askings, asking, place)
+
+    def _look_up(
+        self, of: Callable[[Asking], Floats], askings: Sequence[Asking], asking: Floats, place: Floats
+    ) -> Floats:
+        table = np.zeros((len(askings) + 1, self._lead + self._axis.count))
+        for one in np.unique(asking).astype(np.intp).tolist():
+            table[one] = of(askings[one])
+        column = place.astype(np.intp) + self._lead
+        inside = (column >= 0) & (column < table.shape[1])
+        found: Floats = np.where(inside, table[asking.astype(np.intp), np.clip(column, 0, table.shape[1] - 1)], 0.0)
+        return found
+
+    def _cost(self, asking: Asking) -> Floats:
+        found = self._costs.get(asking)
+        if found is None:
+            found = np.zeros(self._lead + self._axis.count)
+            for pool, kernel in self._tethers.of(asking).items():
+                weeks = self.pools.get(pool)
+                if weeks is not None and weeks.costly:
+                    found = found + self._by_close(weeks.rate, kernel.mean)
+            self._costs[asking] = found
+        return found
+
+    def _by_close(self, rate: Floats, effort: Floats) -> Floats:
+        padded = np.concatenate((np.zeros(self._lead), rate, np.zeros(len(effort) - 1)))
+        return np.correlate(padded, effort, "valid")
+
+    def _delay(self, asking: Asking) -> Floats:
+        found = self._delays.get(asking)
+        if found is None:
+            found = np.zeros(self._lead + self._axis.count)
+            for pool, kernel in self._tethers.of(asking).items():
+                weeks = self.pools.get(pool)
+                if weeks is not None and weeks.delay.any():
+                    found = np.maximum(found, self._longest(weeks.delay, kernel))
+            self._delays[asking] = found
+        return found
+
+    def _longest(self, delay: Floats, kernel: Kernel) -> Floats:
+        asked = np.flatnonzero(kernel.mean > 0)
+        if not len(asked):
+            return np.zeros(self._lead + self._axis.count)
+        length = int(asked[-1]) + 1
+        padded = np.concatenate((np.zeros(self._lead), delay, np.zeros(length - 1)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, length)
+        return np.asarray(windows[:, int(asked[0]) :].max(axis=1))
+
+    def effort(self, units: Iterable[tuple[Asking, float]]) -> dict[str, float]:
+        """What so many units of each ask of each pool in all, in the pool's unit."""
+        total: dict[str, float] = {}
+        for asking, amount in units:
+            for pool, effort in self._efforts_of(asking):
+                total[pool] = total.get(pool, 0.0) + amount * effort
+        return total
+
+    def _efforts_of(self, asking: Asking) -> list[tuple[str, float]]:
+        found = self._efforts.get(asking)
+        if found is None:
+            kernels = self._tethers.of(asking)
+            found = self._efforts[asking] = [(pool, float(kernel.effort.sum())) for pool, kernel in kernels.items()]
+        return found
