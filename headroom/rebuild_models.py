@@ -21,7 +21,7 @@ from shared.settings import Settings
 from shared.streams.topology import partition_counts
 from shared.topics import DEALS, FRAMES
 
-_TABLES = ("positions", "work_states", "listed_deals", "projection", "deals")
+_TABLES = ("positions", "work_states", "listed_deals", "forecasts", "projection", "deals")
 
 # Views locks a row of views_offsets before it touches anything else, so it waits here or we wait for it. Rows are
 # deleted, not truncated: a reader keeps its snapshot, and nobody waits for a reader.

@@ -162,8 +162,8 @@ class Replayer:
                 self._upto += 1
         elif isinstance(said, Report):
             self._projector.reported(self._projector.reports.put(record_key(said), said))
-        elif self._projector.signals.put(said):
-            self._projector.observed()
+        else:
+            self._projector.observe(said)
 
     def _move_to(self, at: int) -> None:
         """Let the clock run up to ``at``, and project at each day's start on the way."""

@@ -14,6 +14,7 @@ from shared.schemas import (
     deal,
     decision,
     episode,
+    forecast,
     frame,
     position,
     published_plan,
@@ -87,6 +88,13 @@ FRAMES = Topic(
     "frames.v1", "none", "one projection: all that triggers see, in order", "delete", 90 * DAY, events=(frame.TYPE,)
 )
 POSITIONS = Topic("positions.v1", "pool, week", "the live capacity table", "compact", events=(position.TYPE,))
+FORECASTS = Topic(
+    "forecasts.v1",
+    "period, segment",
+    "the live re-forecast: margin and delivery of a quarter",
+    "compact",
+    events=(forecast.TYPE,),
+)
 EPISODES = Topic(
     "episodes.v1",
     "trigger, scope",
@@ -131,6 +139,7 @@ ALL = (
     CELLS,
     FRAMES,
     POSITIONS,
+    FORECASTS,
     EPISODES,
     RECALIBRATIONS,
     DECISIONS,

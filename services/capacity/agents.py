@@ -5,7 +5,7 @@ flush; project's frame and the positions it changed go out together.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from time import perf_counter
@@ -15,24 +15,24 @@ import msgspec
 from services.capacity import metrics
 from services.capacity.domain import contribution
 from services.capacity.domain.cells import Cells, CellState
+from services.capacity.domain.frames import parts_of
 from services.capacity.domain.projector import PlanInForce, Projector
 from shared.schemas import cell as cells
-from shared.schemas import decision, frame, position, report, signal
+from shared.schemas import decision, forecast, frame, position, report, signal
 from shared.schemas.envelope import headers
 from shared.schemas.plan import Plan
 from shared.schemas.published_plan import decode as decode_plan
 from shared.schemas.trace import NOWHERE, Passage, passage_in, passage_of
 from shared.streams.dead_letters import BrokenLimit, dead_letter
 from shared.streams.shards import Batch, Outgoing, Record
-from shared.topics import CELLS, DEALS, DECISIONS, FRAMES, POSITIONS, REPORTS, SIGNALS, Topic
+from shared.topics import CELLS, DEALS, DECISIONS, FORECASTS, FRAMES, POSITIONS, REPORTS, SIGNALS, Topic
 
 _decode_key = msgspec.json.Decoder(tuple[int, cells.CellKey | str]).decode
 """The key of a cell or a mark: deals partition, then the cell's key or a word."""
 
-PROJECT = "headroom/project"
+_decode_forecast_key = msgspec.json.Decoder(tuple[str, str]).decode
 
-POSITIONS_PER_FRAME = 500
-"""A record must stay below half a megabyte; a position with its five deals takes up to 700 bytes."""
+PROJECT = "headroom/project"
 
 
 class FoldShard:
@@ -147,10 +147,53 @@ class Plans:
             self.in_force = PlanInForce(published.name, Plan.model_validate_json(bytes(published.plan)))
 
 
-class ProjectShard:
-    """The one shard of the role ``project``: cells, reports and decisions in, frames and positions out.
+class ForecastRows:
+    """The rows of ``forecasts.v1``, which the projection's next forecasts are compared with."""
 
-    Its own ``positions.v1`` is read when it starts, to know which rows no longer stand for anything.
+    def __init__(self, projector: Projector) -> None:
+        self._projector = projector
+        self._written: set[bytes] = set()
+
+    def take_over(self, batch: Batch, limit: BrokenLimit) -> None:
+        """What an earlier owner told; read before the first projection. A broken row is as none, and written anew."""
+        for record in batch.records:
+            limit.used()
+            try:
+                self._take_over(record)
+            except msgspec.MsgspecError as error:
+                limit.broken(batch, record, str(error))
+
+    def _take_over(self, record: Record) -> None:
+        if record.key is None:
+            return
+        if record.value is None:
+            self._written.discard(record.key)
+            self._projector.told.drop(_decode_forecast_key(record.key))
+        else:
+            self._written.add(record.key)
+            told = forecast.decode(record.value)
+            self._projector.told.put(told.forecast, told.products)
+
+    def outgoing(self, made: frame.Frame) -> list[Outgoing]:
+        """The rows of a frame; a complete one takes back those that no longer stand for anything."""
+        rows: dict[bytes, Outgoing] = {}
+        for one in made.forecasts or []:
+            key = forecast.record_key(one.period, one.segment)
+            products = self._projector.told.products.get((one.period, one.segment), [])
+            row = forecast.ForecastRecord(as_of=made.now, plan=made.plan, forecast=one, products=products)
+            name = f"{made.now.isoformat()}/{one.period}/{one.segment}"
+            envelope = headers(forecast.TYPE, name, PROJECT, made.now)
+            rows[key] = Outgoing(FORECASTS, 0, key, forecast.encode(row), envelope)
+        gone = sorted(self._written - rows.keys()) if made.complete else []
+        self._written = (self._written | rows.keys()) - set(gone)
+        return [*rows.values(), *(Outgoing(FORECASTS, 0, key, None) for key in gone)]
+
+
+class ProjectShard:
+    """The one shard of the role ``project``: cells, reports and decisions in, frames, positions and forecasts out.
+
+    Its own ``positions.v1`` and ``forecasts.v1`` are read when it starts: to know which rows no longer stand for
+    anything, and what the next forecasts are compared with.
     """
 
     def __init__(self, plan_in_force: Callable[[], PlanInForce | None], projector: Projector | None = None) -> None:
@@ -158,6 +201,7 @@ class ProjectShard:
         self._plan_in_force = plan_in_force
         self._projector = projector or Projector()
         self._restored = False
+        self._forecast = ForecastRows(self._projector)
         self._written: set[bytes] = set()
         self._kept: dict[bytes | None, tuple[Record, Batch]] = {}
         self._letters: list[Outgoing] = []
@@ -171,6 +215,10 @@ class ProjectShard:
         if batch.topic == POSITIONS:
             if not self._restored:
                 self._take_over(batch.records)
+            return
+        if batch.topic == FORECASTS:
+            if not self._restored:
+                self._forecast.take_over(batch, self._limit)
             return
         if batch.topic == CELLS and batch.restoring:
             # Only the last record of a key will count; the log may hold very many that compaction has yet to drop.
@@ -201,8 +249,9 @@ class ProjectShard:
             return outgoing
         metrics.PROJECTION_SECONDS.observe(perf_counter() - started)
         outgoing += self._positions(made)
+        outgoing += self._forecast.outgoing(made)
         self._measure(made)
-        outgoing += [self._frame(part, passage) for part in _parts(made)]
+        outgoing += [self._frame(part, passage) for part in parts_of(made)]
         return outgoing
 
     def _frame(self, part: frame.Frame, passage: Passage) -> Outgoing:
@@ -273,8 +322,8 @@ class ProjectShard:
             self._projector.decided()
 
     def _signal(self, record: Record) -> None:
-        if record.value is not None and self._projector.signals.put(signal.decode(record.value)):
-            self._projector.observed()
+        if record.value is not None:
+            self._projector.observe(signal.decode(record.value))
 
     def _measure(self, made: frame.Frame) -> None:
         metrics.FRAMES.labels("complete" if made.complete else "changes").inc()
@@ -297,27 +346,3 @@ class ProjectShard:
         count = Counter(pool for pool, _ in self._overloaded)
         for pool in made.report_ages:  # every pool of the plan is in it
             metrics.POSITIONS_OVERLOADED.labels(pool).set(count[pool])
-
-
-def _parts(made: frame.Frame) -> Iterator[frame.Frame]:
-    """A frame of very many positions in parts that Kafka takes, of the same moment and in one transaction.
-
-    The first holds everything else; the others add positions to it as a frame of changes does.
-    """
-    count = len(made.positions)
-    yield msgspec.structs.replace(
-        made, positions=made.positions[:POSITIONS_PER_FRAME], more=count > POSITIONS_PER_FRAME
-    )
-    for begin in range(POSITIONS_PER_FRAME, count, POSITIONS_PER_FRAME):
-        yield frame.Frame(
-            now=made.now,
-            week=made.week,
-            plan=made.plan,
-            complete=False,
-            upto=made.upto,
-            positions=made.positions[begin : begin + POSITIONS_PER_FRAME],
-            report_ages=made.report_ages,
-            book_time=made.book_time,
-            loading=made.loading,
-            more=begin + POSITIONS_PER_FRAME < count,
-        )

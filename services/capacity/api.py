@@ -1,4 +1,4 @@
-"""What can be asked about deals and capacity: positions, pools, work items, deals and listed deals.
+"""What can be asked about deals and capacity: positions, pools, work items, forecasts, deals and listed deals.
 
 Every answer says as of which moment and under which plan; all parts of one answer are of the same frame. Answers may be
 kept, but must be checked again (``ETag``): an unchanged projection costs a 304.
@@ -7,6 +7,7 @@ kept, but must be checked again (``ETag``): an unchanged projection costs a 304.
 import base64
 import binascii
 from collections.abc import Callable
+from re import fullmatch
 from typing import Annotated, Any
 
 import msgspec
@@ -19,6 +20,7 @@ from shared.errors import NotReady
 from shared.http import answer_while_database_is_away
 from shared.problems import Problem
 from shared.schemas.deal import Deal
+from shared.schemas.period import PATTERN as PERIOD
 from shared.schemas.plan import Plan
 from shared.schemas.week import monday
 
@@ -105,6 +107,26 @@ async def work(request: Request) -> Response:
     return _answer(shown, {"rows": [_whole(row) for row in rows]})
 
 
+@router.get("/forecasts")
+async def forecasts(
+    request: Request,
+    period: Annotated[_Text, Query(description="a quarter, such as 2026-Q2")] = None,
+    segment: Annotated[_Text, Query(description="a segment, or * for everything")] = None,
+) -> Response:
+    """What each quarter brings, of everything and by segment: bookings, margin, why it changed, the pools it moves."""
+    if period is not None and not fullmatch(PERIOD, period):
+        detail = f"period is {period!r}; write a quarter as 2026-Q2."
+        raise Problem(422, "not a period", detail, where="query.period")
+    async with _models(request).snapshot() as snapshot:
+        shown = await _shown(snapshot)
+        if (unchanged := _unchanged(request, shown)) is not None:
+            return unchanged
+        found = await snapshot.forecasts(period, segment)
+        if not found and (period, segment) != (None, None):
+            raise await _no_forecast(snapshot, shown, period, segment)
+    return _answer(shown, {"rows": [_whole(row) for row in found]})
+
+
 @router.get("/listed")
 async def listed(request: Request, reason: _Text = None, limit: _Limit = 500, after: _After = None) -> Response:
     """Deals that the projection lists apart, such as those without a known product, by reason."""
@@ -180,6 +202,19 @@ def _check_pool(request: Request, pool: str, shown: Projection) -> None:
     if pool not in plan.pools:
         known = ", ".join(list(plan.pools)[:20])
         raise Problem(404, "no such pool", f"Plan {shown.plan} has no pool {pool!r}; it has {known}.", pool=pool)
+
+
+async def _no_forecast(snapshot: Snapshot, shown: Projection, period: str | None, segment: str | None) -> Problem:
+    """What there is instead, of that which was asked for in vain."""
+    asked = {name: said for name, said in (("period", period), ("segment", segment)) if said is not None}
+    known = [f"{name}s are {', '.join(map(_quoted, await snapshot.forecast_names(name))) or 'none'}" for name in asked]
+    of = " and ".join(f"{name} {_quoted(said)}" for name, said in asked.items())
+    detail = f"Under plan {shown.plan} nothing is forecast of {of}; {'; '.join(known)}."
+    return Problem(404, "no such forecast", detail, period=period, segment=segment)
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
 
 
 def _check_week(name: str, week: str | None) -> None:

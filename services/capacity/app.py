@@ -15,7 +15,7 @@ from shared.streams.health import Health
 from shared.streams.metrics import stream_series
 from shared.streams.restore import TableReader
 from shared.streams.shards import Role
-from shared.topics import CELLS, DEALS, DECISIONS, PLANS, POSITIONS, REPORTS, SIGNALS
+from shared.topics import CELLS, DEALS, DECISIONS, FORECASTS, PLANS, POSITIONS, REPORTS, SIGNALS
 
 
 def create_fold_role(every: float = 0.05) -> Role:
@@ -28,7 +28,7 @@ def create_fold_role(every: float = 0.05) -> Role:
 
 def create_project_role(plan_in_force: Callable[[], PlanInForce | None], every: float = 0.1) -> Role:
     """The role ``project``: one shard over everything a projection needs but the plan."""
-    topics = (CELLS, REPORTS, DECISIONS, SIGNALS, POSITIONS)
+    topics = (CELLS, REPORTS, DECISIONS, SIGNALS, POSITIONS, FORECASTS)
     return Role("project", topics, (), lambda _: ProjectShard(plan_in_force), flush_every=every)
 
 

@@ -130,10 +130,12 @@ class LiveBook:
             made = self._projector.project(now, in_force)
             if made is not None:
                 self._told.update(_replaced(made))
+                # Frames carry those that changed; the projector knows all.
+                self._told["forecasts"] = list(self._projector.told.forecasts.values())
             return question(Live(self._projector, now, in_force, dict(self._told)))
 
 
 def _replaced(made: Frame) -> dict[str, Any]:
     """The parts of a frame that are told as a whole whenever they change."""
-    parts = ("listed", "listed_counts", "bookings", "milestones", "signals", "forecasts")
+    parts = ("listed", "listed_counts", "bookings", "milestones", "signals")
     return {name: value for name in parts if (value := getattr(made, name, None)) is not None}

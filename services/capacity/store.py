@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.schemas.deal import Deal
+from shared.schemas.forecast import Forecast
 from shared.schemas.frame import ListedCount, ListedDeal
 from shared.schemas.position import Position, WorkState
 
@@ -27,6 +28,7 @@ _position = msgspec.json.Decoder(Position).decode
 _work = msgspec.json.Decoder(WorkState).decode
 _deal = msgspec.json.Decoder(Deal).decode
 _counts = msgspec.json.Decoder(list[ListedCount]).decode
+_forecast = msgspec.json.Decoder(Forecast).decode
 _ages = msgspec.json.Decoder(dict[str, float | None]).decode
 
 
@@ -42,6 +44,7 @@ _OFFSETS = text("SELECT topic, partition, next_offset FROM views_offsets")
 
 _CLEAR_POSITIONS = text("DELETE FROM positions")
 _CLEAR_WORK = text("DELETE FROM work_states")
+_CLEAR_FORECASTS = text("DELETE FROM forecasts")
 _CLEAR_LISTED = text("DELETE FROM listed_deals")
 
 _DROP_POSITIONS = text("""
@@ -61,6 +64,10 @@ _PUT_LISTED = text("""
     SELECT item ->> 'reason', item ->> 'deal', coalesce(CAST(item ->> 'exposure' AS float8), 0)
     FROM jsonb_array_elements(CAST(:items AS jsonb)) AS item
     ON CONFLICT (reason, deal) DO UPDATE SET exposure = excluded.exposure""")
+_PUT_FORECASTS = text("""
+    INSERT INTO forecasts (period, segment, data)
+    SELECT item ->> 'period', item ->> 'segment', item FROM jsonb_array_elements(CAST(:items AS jsonb)) AS item
+    ON CONFLICT (period, segment) DO UPDATE SET data = excluded.data""")
 _PUT_PROJECTION = text("""
     INSERT INTO projection (frame, as_of, week, plan, book_time, report_ages, listed_counts)
     VALUES (:frame, :as_of, :week, :plan, :book_time, CAST(:report_ages AS jsonb), CAST(:listed_counts AS jsonb))
@@ -102,6 +109,7 @@ class Changes:
     work: Sequence[WorkState]
     listed: Sequence[ListedDeal] | None
     listed_counts: Sequence[ListedCount] | None = None
+    forecasts: Sequence[Forecast] = ()
 
 
 class WritingModels:
@@ -135,14 +143,16 @@ class Writing:
         self._connection, self.start = connection, start
 
     async def frames(self, changes: Changes) -> None:
-        """Bring positions, work, listed deals and the projection's own row up to date."""
+        """Bring positions, work, forecasts, listed deals and the projection's own row up to date."""
         if changes.everything:
             await self._connection.execute(_CLEAR_POSITIONS)
             await self._connection.execute(_CLEAR_WORK)
+            await self._connection.execute(_CLEAR_FORECASTS)
         elif changes.gone:
             await self._connection.execute(_DROP_POSITIONS, {"keys": _json(changes.gone)})
         await self._put(_PUT_POSITIONS, changes.positions)
         await self._put(_PUT_WORK, changes.work)
+        await self._put(_PUT_FORECASTS, changes.forecasts)
         if changes.listed is not None:
             await self._connection.execute(_CLEAR_LISTED)
             await self._put(_PUT_LISTED, changes.listed)
@@ -208,6 +218,14 @@ _POOLS = text("""
 _WORK = text("SELECT CAST(data AS text) FROM work_states ORDER BY work")
 _WORK_OF_DEAL = text("""
     SELECT CAST(data AS text) FROM work_states WHERE data -> 'top' @> CAST(:deal AS jsonb) ORDER BY work""")
+_FORECASTS = text("""
+    SELECT CAST(data AS text) FROM forecasts
+    WHERE (CAST(:period AS text) IS NULL OR period = :period)
+      AND (CAST(:segment AS text) IS NULL OR segment = :segment)
+    ORDER BY period, segment""")
+_FORECAST_NAMES = text("""
+    SELECT DISTINCT period AS name FROM forecasts WHERE :what = 'period'
+    UNION SELECT DISTINCT segment FROM forecasts WHERE :what = 'segment' ORDER BY name LIMIT 20""")
 _DEAL = text("SELECT CAST(data AS text) FROM deals WHERE id = :id")
 _LISTED_OF_DEAL = text("SELECT reason, deal, exposure FROM listed_deals WHERE deal = :deal ORDER BY reason")
 _LISTED = text("""
@@ -271,6 +289,15 @@ class Snapshot:
     async def work(self) -> list[WorkState]:
         """All work items by name."""
         return [_work(row) for row in await self._connection.scalars(_WORK)]
+
+    async def forecasts(self, period: str | None, segment: str | None) -> list[Forecast]:
+        """Forecasts by period and segment."""
+        rows = await self._connection.scalars(_FORECASTS, {"period": period, "segment": segment})
+        return [_forecast(row) for row in rows]
+
+    async def forecast_names(self, what: str) -> list[str]:
+        """The first ``period`` or ``segment`` names that there are forecasts of."""
+        return list(await self._connection.scalars(_FORECAST_NAMES, {"what": what}))
 
     async def deal(self, deal: str) -> Deal | None:
         """A deal as it was last known, deleted ones too."""

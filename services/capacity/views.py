@@ -16,6 +16,7 @@ from shared.db import patiently
 from shared.errors import HeadroomError
 from shared.schemas.deal import Deal
 from shared.schemas.deal import decode as decode_deal
+from shared.schemas.forecast import Forecast
 from shared.schemas.frame import Frame, ListedCount, ListedDeal
 from shared.schemas.frame import decode as decode_frame
 from shared.schemas.plan import Plan
@@ -143,12 +144,13 @@ def fold(frames: Sequence[tuple[int, Frame]]) -> Changes | None:
     positions: dict[tuple[str, str], Position] = {}
     gone: set[tuple[str, str]] = set()
     work: dict[str, WorkState] = {}
+    forecasts: dict[tuple[str, str], Forecast] = {}
     listed: Sequence[ListedDeal] | None = None
     counts: Sequence[ListedCount] | None = None
     everything = False
     for _, frame in frames:
         if frame.complete:
-            positions, gone, work, everything = {}, set(), {}, True
+            positions, gone, work, forecasts, everything = {}, set(), {}, {}, True
         for key in frame.gone:
             positions.pop(key, None)
             gone.add(key)
@@ -156,13 +158,15 @@ def fold(frames: Sequence[tuple[int, Frame]]) -> Changes | None:
             positions[position.pool, position.week] = position
             gone.discard((position.pool, position.week))
         work.update((item.work, item) for item in frame.work)
+        forecasts.update(((item.period, item.segment), item) for item in frame.forecasts or [])
         listed = frame.listed if frame.listed is not None else listed
         counts = frame.listed_counts if frame.listed_counts is not None else counts
     if not frames:
         return None
     offset, last = frames[-1]
     shown = Projection(offset, last.now, last.week, last.plan, last.book_time, last.report_ages)
-    return Changes(shown, everything, list(positions.values()), sorted(gone), list(work.values()), listed, counts)
+    rows = list(positions.values()), sorted(gone), list(work.values())
+    return Changes(shown, everything, *rows, listed, counts, list(forecasts.values()))
 
 
 def last_of_each(records: Iterable[Record]) -> tuple[list[Deal], list[str]]:

@@ -27,8 +27,8 @@ class Bridge(msgspec.Struct, frozen=True, omit_defaults=True):
 class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the plan wants of a period, and what lies between: ``volume + rate + overload`` is margin less its target.
 
-    ``bookings`` and ``margin`` (share of bookings; None: the plan sets none) are the plan's. ``volume`` is the margin of
-    the bookings beyond them at the planned share, ``rate`` the difference in share on all bookings, both before the
+    ``bookings`` and ``margin`` (share of bookings; None: the plan sets none) are the plan's. ``volume`` is the margin
+    of the bookings beyond them at the planned share, ``rate`` the difference in share on all bookings, both before the
     cost of overload; all three are money.
     """
 
@@ -43,8 +43,8 @@ class PoolMove(msgspec.Struct, frozen=True, omit_defaults=True):
     """A pool that the deals of a forecast ask: amounts in its ``unit``.
 
     ``effort`` is what booked and open deals closing in the period are expected to ask in all, ``effort_change`` by how
-    much more than in the forecast before. ``utilisation`` is the pool's, by all its work, from now or the period's first
-    week to the end of the quarter after it, when its deals are worked on (None without capacity),
+    much more than in the forecast before. ``utilisation`` is the pool's, by all its work, from now or the period's
+    first week to the end of the quarter after it, when its deals are worked on (None without capacity),
     ``utilisation_change`` the difference to the forecast before. ``break_even`` is the effort that the volume which
     makes up for the drift of discounts would ask besides.
     """
@@ -68,10 +68,10 @@ class Forecast(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
 
     ``list_value`` of lines without a list price is their net value; ``unlisted`` counts them among all ``lines``.
     ``discount`` is of all lines with a list price, closed and expected; ``open_discount`` of those still open,
-    ``discount_before`` of the same weeks in earlier periods, ``discount_drift`` how far the open ones have moved from it
-    (EWMA, shares), ``discount_cusum`` how sure that is (CUSUM, in standard deviations of a quote); None where nothing is
-    known to compare with. ``break_even`` is the volume that makes up for the drift, as a share of the open one; None
-    without a drift upwards or when no volume does.
+    ``discount_before`` of the same weeks in earlier periods, ``discount_drift`` how far the open ones have moved from
+    it (EWMA, shares), ``discount_cusum`` how sure that is (CUSUM, in standard deviations of a quote); None where
+    nothing is known to compare with. ``break_even`` is the volume that makes up for the drift, as a share of the open
+    one; None without a drift upwards or when no volume does.
 
     ``revenue`` is the yearly revenue of all customers won by the period's end, ``revenue_at_risk`` what of it late
     deliveries and releases put at risk under the assumptions ``kappa`` and ``grace_weeks``. ``nrr`` is net revenue

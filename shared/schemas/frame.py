@@ -4,6 +4,7 @@ from datetime import datetime
 
 import msgspec
 
+from shared.schemas.forecast import Forecast
 from shared.schemas.position import Position, WorkState
 
 TYPE = "headroom.frame.v1"
@@ -87,6 +88,7 @@ class Frame(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``gone`` are positions (pool, week) that no longer exist, which a complete frame need not name. ``signals``,
     ``bookings`` and ``milestones`` replace the former ones whenever they are not None. While ``loading`` deals come in
     so fast that only the end of it is worth asking anybody about; a frame that is not loading follows within seconds.
+    ``forecasts`` are those that changed, all of them in a complete frame; None: none did.
     With ``more`` the rest of the same projection follows in the next frame: only the last of them is to be judged.
     """
 
@@ -105,6 +107,7 @@ class Frame(msgspec.Struct, kw_only=True, omit_defaults=True):
     signals: list[SignalState] | None = None
     bookings: list[BookingState] | None = None
     milestones: list[MilestoneState] | None = None
+    forecasts: list[Forecast] | None = None
     loading: bool = False
     more: bool = False
 

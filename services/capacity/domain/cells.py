@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from services.capacity.domain.contribution import NO_RATE, OF_STAGE, DealRecord, Kind, close_of, parts_of
-from services.capacity.domain.sums import OWN, STAGE, Floats, Slots, Sums
+from services.capacity.domain.sums import LISTED, OWN, STAGE, Floats, Slots, Sums
 from shared.schemas.cell import LARGEST, CellKey, ListSums, Member, OwnSums, StageSums
 
 _GATHER: Final = 50_000

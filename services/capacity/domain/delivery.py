@@ -7,13 +7,14 @@ week, for each kind of line, and is looked up for every row of the margin table 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from services.capacity.domain.axis import Axis
 from services.capacity.domain.kernels import Kernel
+from services.capacity.domain.rounding import figure
 from services.capacity.domain.tethers import Asking, Tethers
 from shared.schemas.position import Position
 
@@ -61,6 +62,13 @@ def pool_weeks(rows: Sequence[Position], cost: Floats, axis: Axis, cumulative: b
     return PoolWeeks(table[0], table[1], table[2], rate, cumulative)
 
 
+class Uses(NamedTuple):
+    """Utilisation by pool, rounded, and the pools from the busiest on."""
+
+    utilisation: dict[str, float | None]
+    busiest: list[str]
+
+
 class Delivery:
     """Cost of overload and delay by what asks and where it closes, kept up with the pools that changed."""
 
@@ -70,14 +78,33 @@ class Delivery:
         self.pools: dict[str, PoolWeeks] = {}
         self._costs: dict[Asking, Floats] = {}
         self._delays: dict[Asking, Floats] = {}
+        self._uses: dict[int, tuple[int, Uses]] = {}
+        self._puts: dict[str, int] = {}
+        """When each pool was put last, counting from 1."""
+        self._count = 0
         self._efforts: dict[Asking, list[tuple[str, float]]] = {}
 
     def put(self, pool: str, weeks: PoolWeeks) -> None:
         """The pool now stands so."""
         self.pools[pool] = weeks
+        self._count += 1
+        self._puts[pool] = self._count
         for known in (self._costs, self._delays):
             for asking in [asking for asking in known if pool in self._tethers.of(asking)]:
                 del known[asking]
+
+    def uses(self, weeks: slice) -> Uses:
+        """All pools in these weeks; what nothing changed in is the same object as before."""
+        upto, known = self._uses.get(weeks.start, (0, Uses({}, [])))
+        changed = [pool for pool, at in self._puts.items() if at > upto]
+        if changed:
+            use = dict(known.utilisation)
+            for pool in changed:
+                there = self.pools[pool].utilisation(weeks)
+                use[pool] = None if there is None else figure(there)
+            known = Uses(use, sorted(use, key=lambda pool: (-(use[pool] or 0.0), pool)))
+            self._uses[weeks.start] = self._count, known
+        return known
 
     def costs(self, askings: Sequence[Asking], asking: Floats, place: Floats) -> Floats:
         """Of one unit of each row: ``asking`` is a place in ``askings``, ``place`` where the row closes."""

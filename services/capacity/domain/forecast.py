@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import NamedTuple
+from itertools import islice
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from msgspec.structs import replace
 
 from services.capacity.domain import margin as of
+from services.capacity.domain.delivery import Uses
 from services.capacity.domain.drift import Drift, break_even
 from services.capacity.domain.rounding import figure
 from services.capacity.domain.spread import QUANTILE, deviation_of
@@ -19,12 +21,15 @@ Floats = npt.NDArray[np.float64]
 
 _NOTHING = 1e-9
 
+MOST_POOLS: Final = 12
+"""Pools that a forecast names at most: those that moved most, then the busiest."""
+
 
 class Level(NamedTuple):
     """What a forecast is made of: ``total`` by column of the margin table, ``rows`` the open ones in it.
 
-    By pool, ``effort`` is what closed and open deals ask, ``open_effort`` what open ones do; ``utilisation`` as in
-    ``PoolMove``.
+    By pool, ``effort`` is what closed and open deals ask, ``open_effort`` what open ones do; ``uses`` of the
+    weeks in which its deals are worked on.
     """
 
     period: str
@@ -34,7 +39,7 @@ class Level(NamedTuple):
     products: list[ProductSum] = []  # noqa: RUF012 — never changed
     effort: Mapping[str, float] = {}
     open_effort: Mapping[str, float] = {}
-    utilisation: Mapping[str, float | None] = {}
+    uses: Uses = Uses({}, [])
     drift: Drift | None = None
     overload_cost: float = 0.0
     revenue: float = 0.0
@@ -89,37 +94,77 @@ def forecast_of(level: Level, plan: Plan, at: datetime) -> Forecast:
     )
 
 
-def told_anew(standing: Forecast, before: Forecast | None, bridge: Bridge) -> Forecast:
-    """What to tell of what stands: ``before`` itself when nothing but the time differs, else with what changed."""
+def told_anew(
+    standing: Forecast, before: Forecast | None, bridge: Bridge, level: Level, former: Level | None, plan: Plan
+) -> Forecast:
+    """What to tell of what stands: ``before`` itself when nothing but the time differs, else with what changed.
+
+    ``former`` is the level that ``before`` was made of; None after a restart, then only the pools that it names count.
+    """
     if before is None:
         return standing
-    if _same(standing, before):
+    moves = _moves(level, before, former, plan)
+    if not moves and _same(standing, before):
         return before
-    pools = {pool.pool: pool for pool in before.pools}
+    named = {pool.pool: pool for pool in standing.pools}
+    # Those that moved come first, the others fill the list.
+    moved = sorted(moves, key=lambda pool: (-abs(moves[pool][1]), -abs(moves[pool][0]), pool))[:MOST_POOLS]
+    rest = [pool for pool in named if pool not in moved][: MOST_POOLS - len(moved)]
+    pools = [
+        replace(
+            named.get(pool) or _pool(level, pool, standing.break_even or 0.0, plan.pools[pool].unit),
+            effort_change=moves.get(pool, _STILL)[0],
+            utilisation_change=moves.get(pool, _STILL)[1],
+        )
+        for pool in (*moved, *rest)
+    ]
     return replace(
         standing,
         since=before.at,
         bookings_change=figure(standing.bookings - before.bookings),
         margin_change=figure(standing.margin - before.margin),
         bridge=Bridge(*(figure(getattr(bridge, part)) for part in bridge.__struct_fields__)),
-        pools=[_moved(pool, pools.get(pool.pool)) for pool in standing.pools],
+        pools=pools,
     )
+
+
+_STILL = (0.0, 0.0)
+
+
+def _moves(level: Level, before: Forecast, former: Level | None, plan: Plan) -> dict[str, tuple[float, float]]:
+    """By pool, how much its effort and its utilisation changed; those where neither did are left out."""
+    effort: Mapping[str, float]
+    use: Mapping[str, float | None]
+    if former is None:
+        effort = {pool.pool: pool.effort for pool in before.pools}
+        use = {pool.pool: pool.utilisation for pool in before.pools}
+        moved = set(effort) & plan.pools.keys()
+    else:
+        effort, use = former.effort, former.uses.utilisation
+        moved = set() if effort is level.effort else {pool for pool, _ in effort.items() ^ level.effort.items()}
+        if use is not level.uses.utilisation:
+            moved |= {pool for pool, _ in use.items() ^ level.uses.utilisation.items()} & level.effort.keys()
+    found = {}
+    for pool in moved:
+        then, now = use.get(pool), level.uses.utilisation.get(pool)
+        away = 0.0 if then is None or now is None else figure(now - then)
+        more = figure(figure(level.effort.get(pool, 0.0)) - figure(effort.get(pool, 0.0)))
+        if more or away:
+            found[pool] = (more, away)
+    return found
 
 
 def _same(standing: Forecast, before: Forecast) -> bool:
-    still = [replace(pool, effort_change=0.0, utilisation_change=0.0) for pool in before.pools]
     at_rest = replace(
-        before, at=standing.at, since=None, bookings_change=0.0, margin_change=0.0, bridge=Bridge(), pools=still
+        before,
+        at=standing.at,
+        since=None,
+        bookings_change=0.0,
+        margin_change=0.0,
+        bridge=Bridge(),
+        pools=standing.pools,
     )
     return at_rest == standing
-
-
-def _moved(pool: PoolMove, before: PoolMove | None) -> PoolMove:
-    effort = pool.effort - (before.effort if before is not None else 0.0)
-    use = 0.0
-    if before is not None and pool.utilisation is not None and before.utilisation is not None:
-        use = pool.utilisation - before.utilisation
-    return replace(pool, effort_change=figure(effort), utilisation_change=figure(use))
 
 
 def _deviations(level: Level, correlation: float) -> tuple[float, float]:
@@ -149,18 +194,19 @@ def _break_even(level: Level) -> float | None:
 
 
 def _pools(level: Level, plan: Plan, more: float) -> list[PoolMove]:
-    """In the plan's order, those that are asked anything."""
-    return [
-        PoolMove(
-            pool=name,
-            unit=pool.unit,
-            effort=figure(level.effort[name]),
-            utilisation=None if (use := level.utilisation.get(name)) is None else figure(use),
-            break_even=figure(more * level.open_effort.get(name, 0.0)),
-        )
-        for name, pool in plan.pools.items()
-        if name in level.effort
-    ]
+    """The busiest of those that are asked anything."""
+    busiest = islice((pool for pool in level.uses.busiest if pool in level.effort), MOST_POOLS)
+    return [_pool(level, pool, more, plan.pools[pool].unit) for pool in busiest]
+
+
+def _pool(level: Level, pool: str, more: float, unit: str) -> PoolMove:
+    return PoolMove(
+        pool=pool,
+        unit=unit,
+        effort=figure(level.effort.get(pool, 0.0)),
+        utilisation=level.uses.utilisation.get(pool),
+        break_even=figure(more * level.open_effort.get(pool, 0.0)),
+    )
 
 
 def _target(level: Level, plan: Plan, bookings: float, margin: float) -> Target | None:

@@ -69,8 +69,9 @@ class Margins:
     def __init__(self, plan: Plan, axis: Axis, tethers: Tethers) -> None:
         self._plan, self._axis, self._tethers = plan, axis, tethers
         self._costs: dict[Asking, float] = {}
-        self._of_cell: dict[CellKey, list[RowKey]] = {}
-        self._rows: dict[RowKey, list[float]] = {}
+        self._of_cell: dict[CellKey, tuple[RowKey, ...]] = {}
+        self._rows: dict[RowKey, tuple[float, ...]] = {}
+        self._anew: set[RowKey] = set()
         self._moved = 0
         self._numbers: Floats | None = None
         self.keys: list[RowKey] = []
@@ -82,9 +83,9 @@ class Margins:
     def put(self, key: CellKey, cell: BookCell | None) -> bool:
         """The cell of ``key`` now sums to this; None: it is gone. Answers whether rows came or went."""
         rows = dict(self._rows_of(key, cell)) if cell is not None else {}
-        before = self._of_cell.pop(key, [])
+        before = self._of_cell.pop(key, ())
         if rows:
-            self._of_cell[key] = list(rows)
+            self._of_cell[key] = tuple(rows)
         moved = len(rows.keys() ^ set(before))
         self._moved += moved
         if self._moved > _FEW:
@@ -99,28 +100,34 @@ class Margins:
     def _drop(self, row: RowKey) -> None:
         at = bisect_left(self.keys, row)
         del self._rows[row], self.keys[at]
+        self._anew.discard(row)
         if self._numbers is not None:
             self._numbers = np.delete(self._numbers, at, axis=0)
 
     def _set(self, row: RowKey, numbers: list[float]) -> None:
         at = bisect_left(self.keys, row)
         new = row not in self._rows
-        self._rows[row] = numbers
+        self._rows[row] = tuple(numbers)
         if new:
             self.keys.insert(at, row)
         if self._numbers is not None:
             if new:
                 self._numbers = np.insert(self._numbers, at, numbers, axis=0)
             else:
-                self._numbers[at] = numbers
+                self._anew.add(row)
 
     @property
     def numbers(self) -> Floats:
-        """A line for each of ``keys``; the column ``OVERLOAD`` is the caller's."""
+        """A line for each of ``keys``; nothing in it is ever changed in place, so forks may share it."""
         self._moved = 0
         if self._numbers is None:
             rows = [self._rows[key] for key in self.keys]
             self._numbers = np.array(rows).reshape(len(rows), COLUMNS)
+        elif self._anew:
+            self._numbers = self._numbers.copy()
+            for row in self._anew:
+                self._numbers[bisect_left(self.keys, row)] = self._rows[row]
+        self._anew = set()
         return self._numbers
 
     def cost_of(self, asking: Asking) -> float:

@@ -14,6 +14,7 @@ from services.capacity.domain.groups import PoolDemand
 from services.capacity.domain.lateness import Slip, Waiting, slip_of_paths, slips_of, undone, waiting_of
 from services.capacity.domain.lines import Lines
 from services.capacity.domain.members import Members, members_of
+from services.capacity.domain.overtime import StopLoss, by_moments, on_paths, overload_cost
 from services.capacity.domain.paths import paths_of
 from services.capacity.domain.positions import PoolState, positions_of
 from services.capacity.domain.rounding import figure
@@ -57,10 +58,16 @@ def asked_of(name: str, plan: Plan, axis: Axis, demand: Demand, capacity: PoolCa
     return Asked(base, capacity.counts - base, demand.on(name), demand.lines(name), capacity, first)
 
 
-def project_pool(
-    name: str, plan: Plan, axis: Axis, demand: Demand, capacity: PoolCapacity, depth: Depth
-) -> tuple[list[Position], list[WorkState]]:
-    """The positions of the weeks shown, and the work items of pool ``name``."""
+class Projected(NamedTuple):
+    """The positions of the weeks shown, the work items, and what overload costs by week of the axis, from now on."""
+
+    positions: list[Position]
+    work: list[WorkState]
+    overload_cost: Floats
+
+
+def project_pool(name: str, plan: Plan, axis: Axis, demand: Demand, capacity: PoolCapacity, depth: Depth) -> Projected:
+    """What becomes of pool ``name``."""
     pool, cumulative = plan.pools[name], demand.is_cumulative(name)
     base, limit, of_deals, lines, _, first = asked_of(name, plan, axis, demand, capacity)
     planned = demand.planned.on(name)
@@ -68,23 +75,26 @@ def project_pool(
     tail = from_moments(limit, of_deals, planned)
     waiting: Waiting | None = None
     slips: dict[str, Slip] = {}
+    beyond = by_moments(base + of_deals.booked + of_deals.expected, of_deals.variance)
     if depth.tails and members is not None:
         tail = tail_of(limit, of_deals, demand.groups(name), members, plan.uncertainty.win_correlation, planned)
     if depth.paths and members is not None and not cumulative:
-        waiting, slips = _on_paths(name, plan, axis, base, demand, members, capacity)
+        waiting, slips, beyond = _on_paths(name, plan, axis, base, demand, members, capacity)
     state = PoolState(name, pool.unit, cumulative, capacity, base, of_deals, planned.mean, Askers(lines), tail, waiting)
-    return positions_of(state, axis), _items(name, plan, axis, state, first, slips)
+    cost = np.zeros(axis.count) if cumulative else overload_cost(pool, capacity.counts, beyond)
+    cost[: axis.shown[0]] = 0.0
+    return Projected(positions_of(state, axis), _items(name, plan, axis, state, first, slips), cost)
 
 
 def _on_paths(
     name: str, plan: Plan, axis: Axis, base: Floats, demand: Demand, members: Members, capacity: PoolCapacity
-) -> tuple[Waiting, dict[str, Slip]]:
+) -> tuple[Waiting, dict[str, Slip], StopLoss]:
     asked = paths_of(demand, name, members, plan.uncertainty.win_correlation) + base[:, None]
     can, reported = capacity.counts, capacity.backlog
     backlog = undone(asked, can, reported)
     waiting = waiting_of(backlog, can, plan.pools[name].allowed_delay_weeks)
     after = items_on(plan, name, "after-deals")
-    return waiting, slips_of(after, axis, asked, backlog, can, reported) if after else {}
+    return waiting, slips_of(after, axis, asked, backlog, can, reported) if after else {}, on_paths(asked)
 
 
 def _items(

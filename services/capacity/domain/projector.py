@@ -17,13 +17,16 @@ from services.capacity.domain.bulk import Bulk
 from services.capacity.domain.capacity import PoolCapacity, capacity_of
 from services.capacity.domain.demand import Demand
 from services.capacity.domain.effects import Decisions, Reports
+from services.capacity.domain.forecasts import Forecasts, Told
 from services.capacity.domain.listing import Listing
 from services.capacity.domain.pool import WHOLE, Asked, Depth, asked_of, project_pool
+from services.capacity.domain.revenue import Retention
 from services.capacity.domain.signals import Signals
 from shared.schemas.cell import CellKey
 from shared.schemas.frame import BookingState, Frame, ListedCount, ListedDeal, MilestoneState, SignalState
 from shared.schemas.plan import Plan
 from shared.schemas.position import Position, WorkState
+from shared.schemas.signal import Signal
 
 HEARTBEAT: Final = timedelta(hours=1)
 """A frame at least this often, so that durations, deadlines and report ages go on for its readers."""
@@ -76,6 +79,10 @@ class Projector:
         self._capacities: dict[str, PoolCapacity] = {}
         self._decided: dict[str, dict[str, float]] = {}
         self._sent = _Sent()
+        self._forecasts: Forecasts
+        self.told = Told()
+        """The forecasts that were told last; what ``forecasts.v1`` holds is put in before the first projection."""
+        self.retention = Retention()
 
     def cells_changed(self, keys: Iterable[CellKey]) -> None:
         """These cells of the book sum to something else than at the last projection."""
@@ -92,9 +99,11 @@ class Projector:
         """A decision came in."""
         self._dirty = True
 
-    def observed(self) -> None:
-        """A signal came in."""
-        self._dirty = True
+    def observe(self, signal: Signal) -> None:
+        """A signal came in; one that was seen before changes nothing."""
+        if self.signals.put(signal):
+            self.retention.put(signal)
+            self._dirty = True
 
     @property
     def positions(self) -> dict[tuple[str, str], Position]:
@@ -132,6 +141,7 @@ class Projector:
         self._dirty = False
         told = frame.positions or frame.work or frame.listed is not None or frame.listed_counts is not None
         told = told or any(each is not None for each in (frame.signals, frame.bookings, frame.milestones))
+        told = told or frame.forecasts is not None
         if not (complete or beat or told or settled):
             return None
         self._now, self._week = now, week
@@ -144,6 +154,7 @@ class Projector:
             self._plan, self._axis = in_force.name, axis
             self._demand, self._listing = Demand(plan, axis), Listing(plan, axis.today)
             self._bookings = Bookings(plan)
+            self._forecasts = Forecasts(plan, axis, self.told)
             self._capacities = {}
             self._cells = set(self.book)
             self.reports.deals_changed = True
@@ -152,6 +163,7 @@ class Projector:
             self._demand.put(key, cell)
             self._listing.put(key, cell)
             self._bookings.put(key, cell)
+            self._forecasts.levels.put(key, cell)
         self._cells = set()
         confirmed = self.reports.confirmed()
         self._demand.withhold(self.decisions.withheld(now, confirmed))
@@ -177,7 +189,11 @@ class Projector:
         work: list[WorkState] = []
         for name in plan.pools:
             if name in pools:
-                rows, items = project_pool(name, plan, axis, self._demand, self._capacities[name], self._depth)
+                rows, items, overload_cost = project_pool(
+                    name, plan, axis, self._demand, self._capacities[name], self._depth
+                )
+                self._forecasts.levels.pool(name, rows, overload_cost)
+                self._forecasts.levels.work(items)
                 positions += [row for row in rows if sent.positions.get((row.pool, row.week)) != row]
                 work += [item for item in items if sent.work.get(item.work) != item]
         sent.positions.update({(row.pool, row.week): row for row in positions})
@@ -191,6 +207,7 @@ class Projector:
         new_signals, new_bookings = complete or signals != sent.signals, complete or bookings != sent.bookings
         new_milestones = complete or milestones != sent.milestones
         sent.signals, sent.bookings, sent.milestones = signals, bookings, milestones
+        forecasts = self._forecasts.make(now, self.retention.on(axis.today), complete)
         sent.loading = self._bulk.loading
         marks = self.book.marks
         return Frame(
@@ -208,5 +225,6 @@ class Projector:
             signals=signals if new_signals else None,
             bookings=bookings if new_bookings else None,
             milestones=milestones if new_milestones else None,
+            forecasts=forecasts if forecasts or complete else None,
             loading=sent.loading,
         )

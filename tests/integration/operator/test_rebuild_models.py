@@ -20,7 +20,7 @@ from tests.integration.operator.processes import environment, headroom, running
 from tests.unit.triggers.scenes import at, plan_json, position, published, slipping, trigger
 from tests.waiting import eventually
 
-TABLES = ("positions", "work_states", "listed_deals", "projection", "deals", "views_offsets")
+TABLES = ("positions", "work_states", "listed_deals", "forecasts", "projection", "deals", "views_offsets")
 
 
 async def tables(url: str) -> dict[str, list[Mapping[str, Any]]]:

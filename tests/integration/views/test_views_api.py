@@ -21,10 +21,11 @@ from shared.access import Keys, hash_key, new_key
 from shared.db import create_engine, upgrade
 from shared.http import create_ops_app, serve
 from shared.schemas.deal import Deal, Line, Stamp
+from shared.schemas.forecast import Forecast, PoolMove
 from shared.schemas.frame import ListedCount, ListedDeal
 from shared.settings import HttpSettings
 from tests.integration.views.test_read_models import deals_at, frames_at
-from tests.unit.triggers.scenes import Written, at, plan_json, position, published, slipping
+from tests.unit.triggers.scenes import MONDAY, Written, at, plan_json, position, published, slipping
 from tests.waiting import eventually
 
 
@@ -104,8 +105,15 @@ async def fill(api: Api) -> Api:
     listed = [ListedDeal("crm/7", "stale", 5.0), ListedDeal("crm/8", "no-needs")]
     ages = {"implementation": 3600.0, "engineering": None}
     counts = [ListedCount("no-needs", 1), ListedCount("stale", 40, 700.0)]
+    expected = [
+        Forecast(
+            period=period, segment=segment, at=MONDAY, bookings=bookings, pools=[PoolMove("engineering", "hours", 9.0)]
+        )
+        for period, segment, bookings in (("2026-Q2", "", 30.0), ("2026-Q2", "*", 40.0), ("2026-Q3", "*", 50.0))
+    ]
     first = at(
-        0, *weeks, complete=True, work=[slipping(3.0)], listed=listed, listed_counts=counts, report_ages=ages
+        0, *weeks, complete=True, work=[slipping(3.0)], listed=listed, listed_counts=counts, report_ages=ages,
+        forecasts=expected,
     )  # fmt: skip
     await api.sink.apply(frames_at(0, [first]))
     one = Deal(
@@ -163,7 +171,7 @@ async def test_pages_join_to_the_whole(filled: Api) -> None:
 async def test_an_unchanged_projection_is_not_sent_again(api: Api) -> None:
     await fill(api)
     tags: dict[str, str] = {}
-    for path in ("/v1/positions", "/v1/pools", "/v1/work", "/v1/listed", "/v1/deals/crm/1"):
+    for path in ("/v1/positions", "/v1/forecasts", "/v1/pools", "/v1/work", "/v1/listed", "/v1/deals/crm/1"):
         _, headers = await api.get(path)
         tags[path] = headers["ETag"]
         await api.get(path, 304, **{"If-None-Match": tags[path]})
@@ -172,6 +180,33 @@ async def test_an_unchanged_projection_is_not_sent_again(api: Api) -> None:
     for path, tag in tags.items():
         _, headers = await api.get(path, **{"If-None-Match": tag})
         assert headers["ETag"] != tag
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", [("2026-Q2", "", 30.0), ("2026-Q2", "*", 40.0), ("2026-Q3", "*", 50.0)]),
+        ("?period=2026-Q2", [("2026-Q2", "", 30.0), ("2026-Q2", "*", 40.0)]),
+        ("?segment=*", [("2026-Q2", "*", 40.0), ("2026-Q3", "*", 50.0)]),
+        ("?segment=", [("2026-Q2", "", 30.0)]),
+    ],
+)
+async def test_forecasts(filled: Api, query: str, found: list[tuple[str, str, float]]) -> None:
+    body, _ = await filled.get(f"/v1/forecasts{query}")
+    assert (body["as_of"], body["plan"]) == ("2026-03-30T08:00:00Z", "p@1")
+    assert [(row["period"], row["segment"], row["bookings"]) for row in body["rows"]] == found
+    assert {row["bridge"]["price"] for row in body["rows"]} == {0.0}
+    assert {(row["pools"][0]["pool"], row["pools"][0]["effort_change"]) for row in body["rows"]} == {
+        ("engineering", 0.0)
+    }
+
+
+async def test_a_forecast_that_there_is_not(filled: Api) -> None:
+    body, _ = await filled.get("/v1/forecasts?period=2026-Q4&segment=smb", 404)
+    assert body["title"] == "no such forecast"
+    assert body["detail"].endswith('periods are "2026-Q2", "2026-Q3"; segments are "", "*".')
+    body, _ = await filled.get("/v1/forecasts?period=second", 422)
+    assert (body["title"], body["where"]) == ("not a period", "query.period")
 
 
 async def test_pools(filled: Api) -> None:

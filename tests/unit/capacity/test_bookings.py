@@ -91,8 +91,7 @@ def test_bookings_signals_and_milestones_are_told_when_they_change() -> None:
     first = projector.project(NOW, in_force)
     assert first is not None
     assert (first.signals, first.bookings) == ([], [])
-    projector.signals.put(Signal(id="1", source="desk", kind="tickets-opened", time=NOW, pool="eng"))
-    projector.observed()
+    projector.observe(Signal(id="1", source="desk", kind="tickets-opened", time=NOW, pool="eng"))
     second = projector.project(NOW + timedelta(seconds=1), in_force)
     assert second is not None
     assert second.signals is not None

@@ -7,9 +7,9 @@ import pytest
 
 from services.capacity.agents import FoldShard, Plans, ProjectShard
 from services.capacity.domain.projector import PlanInForce
-from shared.schemas import decision, frame, position, published_plan, report
+from shared.schemas import decision, forecast, frame, position, published_plan, report
 from shared.schemas.deal import Line, Stamp
-from shared.topics import CELLS, DEAD_LETTERS, DEALS, DECISIONS, FRAMES, PLANS, POSITIONS, REPORTS
+from shared.topics import CELLS, DEAD_LETTERS, DEALS, DECISIONS, FORECASTS, FRAMES, PLANS, POSITIONS, REPORTS
 from tests.unit.capacity.books import NOW
 from tests.unit.capacity.deals import deal
 from tests.unit.capacity.plans import plan, tethered, work_pool
@@ -61,6 +61,10 @@ def started(made: Plans, *logs: Log) -> ProjectShard:
 def read(outgoing) -> tuple[frame.Frame, dict[tuple, position.PositionRecord | None]]:
     *rows, made = outgoing
     assert made.topic == FRAMES
+    forecasts = [out for out in rows if out.topic == FORECASTS and out.value is not None]
+    told = [forecast.decode(out.value).forecast for out in forecasts]
+    assert told == (frame.decode(made.value).forecasts or [])
+    rows = [out for out in rows if out.topic != FORECASTS]
     assert {out.topic for out in rows} <= {POSITIONS}
     found = {
         tuple(msgspec.json.decode(out.key)): position.decode(out.value) if out.value is not None else None
@@ -155,6 +159,52 @@ def test_rows_that_no_longer_stand_for_anything_are_tombstoned():
     assert {key for key, row in rows.items() if row is None} == {("eng", "2026-W13"), ("gone", "2026-W14")}
     _, rows = read(shard.flush(NOW + timedelta(days=7)))
     assert {key for key, row in rows.items() if row is None} == {("eng", "2026-W14")}
+
+
+def test_forecasts_go_on_from_what_was_told_before_a_restart():
+    deals, cells, told = Log(DEALS), Log(CELLS), Log(FORECASTS)
+    book = FoldShard(0)
+
+    def fold(number: int, amount: float) -> None:
+        line = Line("basic", quantity=1.0, amount=amount, list_amount=100.0)
+        deals.write(f"crm/{number}", deal(number, line, close="2026-05-13"))
+        book.apply(deals.batch(deals.end - 1))
+        for out in book.flush(NOW):
+            cells.write(out.key, out.value)
+
+    def keep(outgoing) -> list:
+        rows = [out for out in outgoing if out.topic == FORECASTS]
+        for out in rows:
+            told.write(out.key, out.value)
+        return [forecast.decode(out.value) for out in rows if out.value is not None]
+
+    book.restored({DEALS: 0})
+    fold(1, 92.0)
+    shard = started(plans(1), cells)
+    first = keep(shard.flush(NOW))
+    assert [(row.forecast.segment, row.forecast.bookings, row.forecast.since) for row in first] == [
+        ("", 36.8, None), ("*", 36.8, None),
+    ]  # fmt: skip
+    assert (first[0].plan, first[0].products, first[1].products) == (
+        "small@1", [forecast.ProductSum("basic", 40.0, 36.8, 0.0)], [],
+    )  # fmt: skip
+    # The same book after a restart tells the same, whoever asks whenever.
+    again = started(plans(1), cells.compacted(), told.compacted())
+    assert [row.forecast for row in keep(again.flush(NOW + timedelta(minutes=5)))] == [row.forecast for row in first]
+    # And what comes then is held against what was told before.
+    before = cells.end
+    fold(2, 60.0)
+    again.apply(cells.batch(before))
+    second = keep(again.flush(NOW + timedelta(minutes=6)))
+    assert [(row.forecast.bookings_change, row.forecast.since) for row in second] == [(24.0, NOW), (24.0, NOW)]
+    assert second[1].forecast.bridge.price == pytest.approx(24.0 - 36.8)
+
+
+def test_a_broken_row_of_forecasts_is_as_none_and_is_taken_back():
+    told = Log(FORECASTS)
+    told.write(forecast.record_key("2026-Q1", "*"), b'{"forecast": 1}')
+    rows = [out for out in started(plans(1), told).flush(NOW) if out.topic == FORECASTS]
+    assert [(tuple(msgspec.json.decode(out.key)), out.value) for out in rows] == [(("2026-Q1", "*"), None)]
 
 
 def test_without_a_plan_it_waits_and_with_a_new_one_it_starts_over():

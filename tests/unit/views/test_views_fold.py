@@ -9,58 +9,75 @@ from services.capacity.store import Changes
 from services.capacity.views import PublishedPlans, fold, last_of_each
 from shared.schemas import deal
 from shared.schemas.deal import Deal
+from shared.schemas.forecast import Forecast
 from shared.schemas.frame import Frame, ListedDeal
 from shared.schemas.position import Position, WorkState
-from tests.unit.triggers.scenes import WEEK, Written, at, plan_json, position, published, slipping
+from tests.unit.triggers.scenes import MONDAY, WEEK, Written, at, plan_json, position, published, slipping
 
-Tables = tuple[dict[tuple[str, str], Position], dict[str, WorkState], list[ListedDeal]]
+Tables = tuple[dict[tuple[str, str], Position], dict[str, WorkState], list[ListedDeal], dict[tuple[str, str], Forecast]]
 
 
 def one_by_one(tables: Tables, frames: Sequence[Frame]) -> Tables:
     """The tables after frames, each applied in turn."""
-    positions, work, listed = dict(tables[0]), dict(tables[1]), list(tables[2])
+    positions, work, listed, forecasts = dict(tables[0]), dict(tables[1]), list(tables[2]), dict(tables[3])
     for frame in frames:
         if frame.complete:
             positions.clear()
             work.clear()
+            forecasts.clear()
         for key in frame.gone:
             positions.pop(key, None)
         positions |= {(p.pool, p.week): p for p in frame.positions}
         work |= {w.work: w for w in frame.work}
+        forecasts |= {(f.period, f.segment): f for f in frame.forecasts or []}
         if frame.listed is not None:
             listed = list(frame.listed)
-    return positions, work, listed
+    return positions, work, listed, forecasts
 
 
 def at_once(tables: Tables, changes: Changes) -> Tables:
     """The tables after the changes that a run of frames was folded to."""
-    positions, work, listed = dict(tables[0]), dict(tables[1]), list(tables[2])
+    positions, work, listed, forecasts = dict(tables[0]), dict(tables[1]), list(tables[2]), dict(tables[3])
     if changes.everything:
         positions.clear()
         work.clear()
+        forecasts.clear()
     for key in changes.gone:
         positions.pop(key, None)
     positions |= {(p.pool, p.week): p for p in changes.positions}
     work |= {w.work: w for w in changes.work}
-    return positions, work, list(changes.listed) if changes.listed is not None else listed
+    forecasts |= {(f.period, f.segment): f for f in changes.forecasts}
+    return positions, work, list(changes.listed) if changes.listed is not None else listed, forecasts
 
 
 _POSITIONS = st.lists(st.builds(position, st.integers(0, 4), st.sampled_from([0.1, 0.9])), max_size=3)
+_FORECASTS = st.lists(
+    st.builds(
+        Forecast,
+        period=st.sampled_from(["2026-Q1", "2026-Q2"]),
+        segment=st.sampled_from(["*", "smb"]),
+        at=st.just(MONDAY),
+        bookings=st.sampled_from([1.0, 2.0]),
+    ),
+    max_size=3,
+)
 _FRAMES = st.lists(
     st.builds(
-        lambda positions, complete, gone, slip, listed: at(
+        lambda positions, complete, gone, slip, listed, forecasts: at(
             0,
             *positions,
             complete=complete,
             gone=[("implementation", f"2026-W{14 + ahead}") for ahead in gone],
             work=[] if slip is None else [slipping(slip)],
             listed=None if listed is None else [ListedDeal(name, "stale") for name in sorted(listed)],
+            forecasts=forecasts,
         ),
         _POSITIONS,
         st.booleans(),
         st.lists(st.integers(0, 4), max_size=2),
         st.none() | st.sampled_from([0.0, 2.0]),
         st.none() | st.sets(st.sampled_from("abc")),
+        st.none() | _FORECASTS,
     ),
     max_size=6,
 )
@@ -68,7 +85,7 @@ _FRAMES = st.lists(
 
 @given(_FRAMES, _FRAMES)
 def test_a_run_comes_to_the_same_as_its_frames_one_by_one(before: list[Frame], frames: list[Frame]) -> None:
-    tables = one_by_one(({}, {}, []), before)
+    tables = one_by_one(({}, {}, [], {}), before)
     changes = fold(list(enumerate(frames)))
     if not frames:
         assert changes is None
