@@ -12,11 +12,12 @@ from services.capacity.views import ViewsSink
 from shared.db import create_engine, upgrade
 from shared.schemas import deal, frame
 from shared.schemas.deal import Deal, Line
+from shared.schemas.forecast import Forecast
 from shared.schemas.frame import Frame, ListedDeal
 from shared.schemas.position import Position, TopDeal, WorkState
 from shared.streams.shards import Batch
 from shared.topics import DEALS, FRAMES
-from tests.unit.triggers.scenes import WEEK, Written, at, position, slipping
+from tests.unit.triggers.scenes import MONDAY, WEEK, Written, at, position, slipping
 from tests.unit.triggers.test_trigger_shard import story
 from tests.unit.views.test_views_fold import one_by_one
 
@@ -63,7 +64,7 @@ async def test_any_batches_leave_what_the_frames_say(engine: AsyncEngine, sink: 
         again = max(0, begin - chance.randint(0, 3))  # a crash repeats what was not acknowledged
         await sink.apply(frames_at(again, frames[again:end]))
         begin = end
-    positions, work, listed = one_by_one(({}, {}, []), frames)
+    positions, work, listed, _ = one_by_one(({}, {}, [], {}), frames)
     found = await tables(engine)
     assert found[0] == [positions[key] for key in sorted(positions)]
     assert found[1] == [work[key] for key in sorted(work)]
@@ -81,6 +82,23 @@ async def test_listed_deals_are_replaced_only_by_another_list(engine: AsyncEngin
     assert len((await tables(engine))[2]) == 2
     await sink.apply(frames_at(2, [at(2, listed=[stale])]))
     assert (await tables(engine))[2] == [stale]
+
+
+async def test_forecasts_change_one_by_one_and_a_complete_frame_replaces_them(
+    engine: AsyncEngine, sink: ViewsSink
+) -> None:
+    async def shown() -> dict[tuple[str, str], float]:
+        async with ReadingModels(engine).snapshot() as snapshot:
+            return {(one.period, one.segment): one.bookings for one in await snapshot.forecasts(None, None)}
+
+    def of(**bookings: float) -> list[Forecast]:
+        return [Forecast(period="2026-Q2", segment=name, at=MONDAY, bookings=value) for name, value in bookings.items()]
+
+    await sink.apply(frames_at(0, [at(0, complete=True, forecasts=of(large=1.0, small=2.0))]))
+    await sink.apply(frames_at(1, [at(1, forecasts=of(small=3.0)), at(2)]))
+    assert await shown() == {("2026-Q2", "large"): 1.0, ("2026-Q2", "small"): 3.0}
+    await sink.apply(frames_at(3, [at(3, complete=True, forecasts=of(small=4.0))]))
+    assert await shown() == {("2026-Q2", "small"): 4.0}
 
 
 async def test_an_earlier_worker_changes_nothing_any_more(engine: AsyncEngine, sink: ViewsSink) -> None:

@@ -115,7 +115,7 @@ def standing(projector: Projector) -> dict[tuple[str, str], dict[str, object]]:
     changes = {"at", "since", "bookings_change", "margin_change", "bridge", "pools"}
     return {
         key: {name: getattr(each, name) for name in each.__struct_fields__ if name not in changes}
-        | {"pools": [(p.pool, p.effort, p.utilisation, p.break_even) for p in each.pools]}
+        | {"pools": sorted((p.pool, p.effort, p.utilisation, p.break_even) for p in each.pools if p.effort)}
         for key, each in projector.told.forecasts.items()
         if each.lines or each.target or each.overload_cost
     }
