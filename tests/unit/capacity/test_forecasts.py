@@ -73,7 +73,7 @@ def by_hand(deals: list[Deal], plan: Plan) -> dict[tuple[str, str], dict[str, fl
                 at["cost"] += p * units * cost
                 at["list_value"] += p * (net if line.list_amount is None else line.list_amount * rate)
                 at["lines"] += 1
-                at["unlisted"] += line.list_amount is None
+                at["unlisted"] += line.list_amount is None or (one.rate is None and one.currency is not None)
                 at["variance"] += p * (1 - p) * net**2
     return found
 
