@@ -4,7 +4,7 @@ A letter is called by where its record lay, ``inbox.v1/3/120``. When a record th
 letter names the former one, which it stands for from then on: however often something is put back, it is one letter.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -28,9 +28,6 @@ class Entry:
     at: datetime
     place: int
     former: str | None
-
-
-Wanted = Callable[[Entry], bool]
 
 
 async def all_letters(kafka: KafkaSettings) -> AsyncIterator[tuple[Entry, DeadLetter]]:

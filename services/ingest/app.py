@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import msgspec
-import structlog
 from fastapi import FastAPI
 
 from services.ingest import metrics
@@ -18,7 +17,6 @@ from services.ingest.store.inbox import Inbox
 from services.ingest.store.plans import Plans
 from shared.access import Keys
 from shared.db import create_engine
-from shared.errors import NotReady
 from shared.http import answer_while_database_is_away, create_ops_app, serve
 from shared.schemas import published_plan
 from shared.streams.app import run
@@ -27,10 +25,6 @@ from shared.streams.metrics import stream_series
 from shared.streams.restore import TableReader
 from shared.streams.shards import Record
 from shared.topics import PLANS, REPORTS
-
-TOPICS_EVERY = 1.0
-
-log = structlog.get_logger(__name__)
 
 
 def create_door(settings: IngestSettings) -> FastAPI:
@@ -95,7 +89,7 @@ async def run_normaliser(settings: IngestSettings, stop: asyncio.Event) -> None:
 
     async def work() -> None:
         for table in tables:
-            await _started(table)
+            await table.start()
         for table in tables:
             await table.caught_up()
         await run(role, kafka=settings.kafka, health=health, clock=settings.clock.clock())
@@ -142,13 +136,3 @@ def _signers(settings: IngestSettings) -> dict[str, webhooks.Signer]:
         )
         for name, made in settings.ingest.hubspot.items()
     }
-
-
-async def _started(table: TableReader) -> None:
-    """Start a table, waiting for its topic as long as that takes."""
-    while True:
-        try:
-            return await table.start()
-        except NotReady as error:
-            log.warning("waiting for a topic", error=str(error))
-            await asyncio.sleep(TOPICS_EVERY)

@@ -26,7 +26,7 @@ from shared.streams.runtime import Runtime
 from shared.streams.shard_runtime import ShardRuntime
 from shared.streams.shards import Role, SinkRole
 from shared.streams.sink_runtime import SinkRuntime
-from shared.streams.topology import check_topics
+from shared.streams.topology import awaited_counts, check_topics
 from shared.streams.transport import BatchConsumer
 
 SCHEME = "batches"
@@ -113,12 +113,13 @@ async def run(
     clock: Clock | None = None,
     on_failure: Callable[[BaseException], None] = safety.end_process,
 ) -> None:
-    """Run ``role`` until cancelled; then finish what is under way, commit and leave the group.
+    """Run ``role``, once its topics exist, until cancelled; then finish what is under way, commit and leave the group.
 
     Whatever goes wrong calls ``on_failure``, which by default logs and ends the process at once: the log is the
     database, and starting over from it is the one way of recovering. (A test passes its own, and ``run`` raises.)
     """
     check_versions()
+    await awaited_counts(kafka, role.topics)  # before anything is watched: the wait is no stall
     gc.set_threshold(*COLLECT_AFTER)
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

@@ -12,7 +12,7 @@ from shared.kafka import connection_options
 from shared.settings import KafkaSettings
 from shared.streams.safety import Fail, end_process
 from shared.streams.shards import Record
-from shared.streams.topology import partition_counts
+from shared.streams.topology import awaited_counts
 from shared.topics import Topic
 
 
@@ -73,8 +73,8 @@ class TableReader:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Connect and begin to read; raises ``NotReady`` when the topic does not exist."""
-        self._partitions = (await partition_counts(self._kafka, [self._topic]))[self._topic]
+        """Connect and begin to read; a topic that does not exist is waited for."""
+        self._partitions = (await awaited_counts(self._kafka, [self._topic]))[self._topic]
         self._consumer = aiokafka.AIOKafkaConsumer(
             **connection_options(self._kafka),
             enable_auto_commit=False,

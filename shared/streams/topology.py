@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 
+import structlog
 from aiokafka.admin import AIOKafkaAdminClient
 
 from shared.errors import ConfigurationError, NotReady
@@ -13,8 +14,11 @@ from shared.topics import Topic
 
 # A topic made a moment ago is not in every broker's metadata yet.
 ATTEMPTS, BETWEEN = 5, 0.4
+ASK_EVERY = 1.0
 
 APPLY = "Create them with `headroom topics apply`"
+
+log = structlog.get_logger(__name__)
 
 
 async def partition_counts(kafka: KafkaSettings, topics: Iterable[Topic]) -> dict[Topic, int]:
@@ -36,9 +40,23 @@ async def partition_counts(kafka: KafkaSettings, topics: Iterable[Topic]) -> dic
     raise NotReady(f"topics do not exist: {', '.join(missing)}", where=kafka.bootstrap, do=APPLY)
 
 
+async def awaited_counts(kafka: KafkaSettings, topics: Iterable[Topic]) -> dict[Topic, int]:
+    """How many partitions each topic has, once all of them exist; while some do not, the log says which.
+
+    Processes may start before ``headroom topics apply`` has run: they wait rather than end again and again.
+    """
+    wanted = tuple(topics)
+    while True:
+        try:
+            return await partition_counts(kafka, wanted)
+        except NotReady as error:
+            log.warning("waiting for topics", error=str(error))
+            await asyncio.sleep(ASK_EVERY)
+
+
 async def check_topics(role: Role | SinkRole, kafka: KafkaSettings) -> None:
-    """Raise unless the role's topics exist and, for shards, have the same number of partitions."""
-    counts = await partition_counts(kafka, role.topics)
+    """Wait until the role's topics exist; raise unless those of shards have the same number of partitions."""
+    counts = await awaited_counts(kafka, role.topics)
     if isinstance(role, Role) and len(set(counts.values())) > 1:
         cut = ", ".join(f"{topic.name} has {count}" for topic, count in counts.items())
         raise ConfigurationError(

@@ -3,9 +3,11 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
-from shared.errors import NotReady
 from shared.settings import KafkaSettings
+from shared.streams.app import run
+from shared.streams.health import Health
 from shared.streams.restore import TableReader
 from shared.streams.shards import Outgoing, Record, Role
 from shared.streams.writer import FencedWriter
@@ -85,9 +87,31 @@ async def test_a_shard_opens_when_its_tables_hold_what_its_former_owner_wrote(sy
     assert log == ["read", "read", "made", "made"]
 
 
-async def test_a_topic_that_is_missing_is_named(system: KafkaSettings) -> None:
-    with pytest.raises(NotReady, match=COUNTS.name):
-        await TableReader(system, COUNTS, lambda record: None).start()
+async def test_a_topic_that_is_missing_is_named_and_waited_for(system: KafkaSettings) -> None:
+    reader = TableReader(system, COUNTS, lambda record: None)
+    with capture_logs() as logs:
+        starting = asyncio.create_task(reader.start())
+        await eventually(lambda: logs)
+    assert COUNTS.name in logs[0]["error"]
+    assert "headroom topics apply" in logs[0]["error"]
+    assert not starting.done()
+    await toy.create(system, 1, COUNTS)
+    await starting
+    await reader.caught_up()
+    await reader.stop()
+
+
+async def test_a_role_whose_topics_are_missing_waits_for_them(system: KafkaSettings) -> None:
+    role = Role("counter", (COUNTS,), (INPUT,), toy.Counter)
+    health, failures = Health(), list[BaseException]()
+    with capture_logs() as logs:
+        running = asyncio.create_task(run(role, kafka=system, health=health, on_failure=failures.append))
+        await eventually(lambda: [said for said in logs if said["event"] == "waiting for topics"])
+    await toy.create(system, 1, COUNTS, INPUT)
+    await eventually(lambda: health.ready, within=30)
+    running.cancel()
+    await asyncio.wait({running})
+    assert failures == []
 
 
 async def test_an_error_of_its_owner_is_not_swallowed(system: KafkaSettings) -> None:
