@@ -31,7 +31,8 @@ SOURCE = "headroom/triggers"
 FRAMES_PER_FLUSH = 200
 """Frames evaluated before what they moved is written: a transaction stays small however far behind we are."""
 SAY_HOW_FAR_AFTER = 500
-"""Frames without any output after which the log is told how far they are evaluated."""
+"""Frames without any output after which the log is told how far they are evaluated; it is told at once when a restore
+may begin later."""
 
 _log = structlog.get_logger(__name__)
 
@@ -59,6 +60,18 @@ class Plans:
         return book
 
 
+class Begin:
+    """From which frame on a restore has to read, as ``TableReader`` brings what ``episodes.v1`` says of it."""
+
+    def __init__(self) -> None:
+        self.frame = 0
+
+    def add(self, record: Record) -> None:
+        """Take in one record of ``episodes.v1``."""
+        if record.key == episode.EVALUATED_KEY and record.value is not None:
+            self.frame = episode.decode_evaluated(record.value).begin
+
+
 class TriggersShard:
     """The one shard of the role ``triggers``."""
 
@@ -70,6 +83,7 @@ class TriggersShard:
         self._waiting: deque[tuple[int, bytes, Passage]] = deque()
         self._restored = False
         self._silent = 0
+        self._begin_said = 0
 
     def apply(self, batch: Batch) -> None:
         """Take in rows (while restoring; later ones are our own) or frames."""
@@ -109,11 +123,12 @@ class TriggersShard:
             if frame is None:
                 break
             outgoing += self._evaluate(frame)
+        begin = self._evaluation.begin
+        if self._silent >= SAY_HOW_FAR_AFTER or begin != self._begin_said:
+            outgoing.append(_how_far(self._evaluated, begin))
+            self._begin_said = begin
         if outgoing:
             self._silent = 0
-        elif self._silent >= SAY_HOW_FAR_AFTER:
-            self._silent = 0
-            outgoing.append(_how_far(self._evaluated))
         return outgoing
 
     def _next(self) -> Frame | None:
@@ -145,9 +160,10 @@ class TriggersShard:
         key = record.key or b""
         if key == episode.EVALUATED_KEY:
             if record.value is not None:
-                frame = episode.decode_evaluated(record.value).frame
+                said = episode.decode_evaluated(record.value)
                 # A negative one takes back all before it: the frames they were about are no longer on their topic.
-                self._evaluated = max(self._evaluated, frame) if frame >= 0 else -1
+                self._evaluated = max(self._evaluated, said.frame) if said.frame >= 0 else -1
+                self._begin_said = said.begin
         elif record.value is None:
             self._rows.pop(key, None)
         else:
@@ -157,9 +173,10 @@ class TriggersShard:
     def _pass_over(self) -> None:
         """Fold in the frames that were evaluated before: a row, once written, stands for all frames up to its own."""
         while self._waiting and self._waiting[0][0] <= self._evaluated:
-            frame = decode_frame(self._waiting.popleft()[1])
+            offset, value, _ = self._waiting.popleft()
+            frame = decode_frame(value)
             if frame.plan:
-                self._evaluation.pass_over(frame)
+                self._evaluation.pass_over(frame, offset)
 
     def _measure(self) -> None:
         active = [row.phase for row in self._evaluation.active()]
@@ -180,8 +197,10 @@ def _written(change: Change, now: datetime, passage: Passage) -> Iterator[Outgoi
         _log.info(told.kind, scope=told.scope, trigger=told.trigger, summary=told.summary, why=change.reason, **trace)
         told_headers = headers(recalibration.TYPE, told.event_id, SOURCE, now, passage.trace, passage.arrived)
         yield Outgoing(RECALIBRATIONS, 0, told.id.encode(), recalibration.encode(told), told_headers)
+    for gone in change.forgotten:
+        yield Outgoing(RECALIBRATIONS, 0, gone.encode(), None)
 
 
-def _how_far(offset: int) -> Outgoing:
-    value = episode.encode(episode.Evaluated(offset))
+def _how_far(offset: int, begin: int) -> Outgoing:
+    value = episode.encode(episode.Evaluated(offset, begin))
     return Outgoing(EPISODES, 0, episode.EVALUATED_KEY, value, headers(episode.EVALUATED_TYPE, str(offset), SOURCE))

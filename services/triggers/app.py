@@ -1,11 +1,12 @@
 """Builds the triggers process: the plans' reader, the shard, and what it serves."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.triggers.agents import Plans, TriggersShard
+from services.triggers.agents import Begin, Plans, TriggersShard
 from services.triggers.metrics import trigger_series
 from services.triggers.settings import TriggersSettings
 from shared.http import create_ops_app, serve
@@ -13,17 +14,19 @@ from shared.streams.app import run
 from shared.streams.health import Health
 from shared.streams.metrics import stream_series
 from shared.streams.restore import TableReader
-from shared.streams.shards import Role
+from shared.streams.shards import Role, Table
 from shared.topics import EPISODES, FRAMES, PLANS
 
 
-def create_role(plans: Plans) -> Role:
-    """The role ``triggers``: one shard over episodes and frames, both read from their beginning."""
+def create_role(plans: Plans, begin: Begin, begins: Table) -> Role:
+    """The role ``triggers``: one shard over all episodes and the frames from ``begin`` on, which ``begins`` reads."""
     return Role(
         name="triggers",
         state_topics=(EPISODES, FRAMES),
         input_topics=(),
         make_shard=lambda _: TriggersShard(plans.book),
+        tables=(begins,),
+        begin=lambda _: {FRAMES: begin.frame},
     )
 
 
@@ -46,15 +49,13 @@ class TriggersProcess:
             worker.cancel()
 
     async def _evaluate(self) -> None:
-        reader = TableReader(self._settings.kafka, PLANS, self._plans.add)
-        await reader.start()
-        try:
-            await reader.caught_up()
+        kafka, begin = self._settings.kafka, Begin()
+        begins = TableReader(kafka, EPISODES, begin.add)
+        async with _reading(begins), _reading(TableReader(kafka, PLANS, self._plans.add)) as plans:
+            await plans.caught_up()
             self._plans_read = True
-            clock = self._settings.clock.clock()
-            await run(create_role(self._plans), kafka=self._settings.kafka, health=self._health, clock=clock)
-        finally:
-            await reader.stop()
+            role = create_role(self._plans, begin, begins)
+            await run(role, kafka=kafka, health=self._health, clock=self._settings.clock.clock())
 
     def _not_ready(self) -> Iterator[str]:
         if not self._plans_read:
@@ -63,6 +64,15 @@ class TriggersProcess:
             yield "no partitions are assigned yet"
         elif not self._health.ready:
             yield "the episodes and frames are not read yet"
+
+
+@asynccontextmanager
+async def _reading(reader: TableReader) -> AsyncIterator[TableReader]:
+    await reader.start()
+    try:
+        yield reader
+    finally:
+        await reader.stop()
 
 
 def create_app(settings: TriggersSettings) -> TriggersProcess:

@@ -20,6 +20,13 @@ class Asked(msgspec.Struct, frozen=True):
     owners: list[str]
 
 
+class Ended(msgspec.Struct, frozen=True):
+    """An earlier episode of the same trigger and scope, by number, that was told and is resolved since ``at``."""
+
+    number: int
+    at: datetime
+
+
 class Episode(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One breach of one trigger in one scope, from the first pending frame to resolved.
 
@@ -29,7 +36,8 @@ class Episode(msgspec.Struct, kw_only=True, omit_defaults=True):
     order. ``clear_since`` is when the clear condition began to hold without a break. ``days`` are those of the last so
     many on which it was breached, where the trigger counts days (``of``). A ``shadow`` episode was told to nobody; a
     ``grouped`` one was beyond its owners' alert budget when it fired; ``singly`` are this week's firings that were not,
-    of earlier episodes too.
+    of earlier episodes too. ``ended`` are the resolved ones whose recalibrations are still on the log, oldest first. A
+    row is never deleted: the next episode's number, and with it every id, goes on from there.
     """
 
     trigger: str
@@ -50,16 +58,19 @@ class Episode(msgspec.Struct, kw_only=True, omit_defaults=True):
     shadow: bool = False
     grouped: bool = False
     singly: list[Asked] = []
+    ended: list[Ended] = []
 
 
 class Evaluated(msgspec.Struct):
     """How far frames are evaluated: every frame up to offset ``frame`` has left its mark in the rows, if it left any.
 
     Written now and then, so that a restart need not evaluate again what changed nothing. A negative one says that none
-    is, whatever stands before it on the topic: ``frames.v1`` was made anew.
+    is, whatever stands before it on the topic: ``frames.v1`` was made anew. The frames from offset ``begin`` on, a
+    complete one first, are all that evaluation still depends on; those before need not be read again.
     """
 
     frame: int
+    begin: int = 0
 
 
 def record_key(trigger: str, scope: str) -> bytes:

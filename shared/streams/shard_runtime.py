@@ -120,7 +120,7 @@ class ShardRuntime(Runtime):
         try:
             await asyncio.gather(*(table.read_to_end() for table in self._role.tables))
             ends = await self.log.highwaters(*state) if state else {}
-            begins = await self.log.earliest_offsets(*state) if state else {}
+            begins = self._begins(number, await self.log.earliest_offsets(*state) if state else {}, ends)
             starts = await self.starts_of_inputs(inputs) if inputs else {}
         except BaseException:
             await writer.stop()
@@ -129,6 +129,11 @@ class ShardRuntime(Runtime):
         applied = {tp: begins[tp] for tp in state} | starts
         self._slots[number] = Slot(number, self._role.make_shard(number), writer, inputs, applied, barrier)
         self._show_progress(number, 0.0)
+
+    def _begins(self, number: int, earliest: Mapping[TP, int], ends: Mapping[TP, int]) -> dict[TP, int]:
+        """Where each state topic is read from: as the role says, as far as the topic has it."""
+        wanted = self._role.begin(number)
+        return {tp: min(max(first, wanted.get(self.topics[tp.topic], 0)), ends[tp]) for tp, first in earliest.items()}
 
     async def _drop(self, number: int) -> None:
         slot = self._slots.pop(number)

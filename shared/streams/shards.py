@@ -5,8 +5,9 @@ can be forgotten at any time and read again; what it publishes goes out in flush
 partitions with the same number of a role's state and input topics form one shard and are always assigned together.
 
 The order at an assignment: the writer fences the previous owner → tables are read to their ends → ``make_shard`` → the
-state topics are applied from their beginning up to the end seen then → ``restored`` → input topics begin → flushes.
-State topics go on being applied as they grow. Nothing is published and nothing acknowledged before ``restored``.
+state topics are applied from where the role says (their beginning) up to the end seen then → ``restored`` → input
+topics begin → flushes. State topics go on being applied as they grow. Nothing is published and nothing acknowledged
+before ``restored``.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -86,12 +87,18 @@ class Table(Protocol):
         ...
 
 
+def _from_the_beginning(shard: int) -> Mapping[Topic, int]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Role:
     """A service whose state lies on the log. All its topics have the same number of partitions.
 
     ``tables`` are those of other cut in which its shards look up what they, or others of their number, have written: a
     shard opens when they hold all that its former owner wrote.
+    ``begin`` says of a shard, by state topic, from which offset on its state is a fold; it is asked when the tables are
+    read, and what it does not name, or has been trimmed since, is read from where the topic begins.
     ``flush_every`` is the time between flushes in seconds; the process spends at most ``flush_share`` of its time on
     them, so under load they come less often.
     """
@@ -103,6 +110,7 @@ class Role:
     flush_every: float = 0.05
     flush_share: float = 0.2
     tables: tuple[Table, ...] = ()
+    begin: Callable[[int], Mapping[Topic, int]] = _from_the_beginning
 
     @property
     def topics(self) -> tuple[Topic, ...]:

@@ -69,6 +69,11 @@ class Slacks:
         day = table.day
         self._days.append((day, {pool: slack_by_week(table.from_now_on(pool, None), day) for pool in pools}))
 
+    @property
+    def oldest(self) -> date | None:
+        """The oldest day of which anything is kept."""
+        return next((day for day, slack in self._days if slack), None)
+
     def left(self, table: Table, pool: str) -> float | None:
         """The slack of the quarter's weeks still to come; None when nothing is known of them."""
         present = slack_by_week(table.from_now_on(pool, None), table.day)

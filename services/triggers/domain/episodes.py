@@ -26,12 +26,15 @@ from msgspec.structs import replace
 
 from services.triggers.domain.identity import recalibration_id
 from services.triggers.domain.observation import Observation
-from shared.schemas.episode import Episode
+from shared.schemas.episode import Ended, Episode
 from shared.schemas.plan_triggers import Trigger
 from shared.schemas.recalibration import Kind
 
 WORSE = 1.2
 """A size this many times the one last announced is worth announcing."""
+
+FORGET_AFTER = timedelta(days=90)
+"""How long after it was resolved a recalibration stays on the log."""
 
 _SEVERITIES = ("info", "warning", "critical")
 _AT_ONCE = timedelta(0)
@@ -59,11 +62,18 @@ def step(before: Episode, seen: Observation, now: datetime, trigger: Trigger) ->
     return _PHASES[before.phase](before, seen, now, trigger)
 
 
-def withdraw(before: Episode, reason: str) -> Step:
+def withdraw(before: Episode, reason: str, now: datetime) -> Step:
     """End an episode whose trigger no longer watches its scope."""
     if before.phase == "pending":
         return Step(_back(before), None, reason)
-    return _resolve(before, reason)
+    return _resolve(before, reason, now)
+
+
+def forget(before: Episode, now: datetime) -> tuple[Episode, list[str]]:
+    """The episode without what was resolved long ago, and the ids of the recalibrations that may leave the log."""
+    old = [ended for ended in before.ended if ended.at + FORGET_AFTER <= now]
+    ids = [recalibration_id(before.trigger, before.scope, ended.number) for ended in old]
+    return (replace(before, ended=before.ended[len(old) :]) if old else before), ids
 
 
 def due(episode: Episode, trigger: Trigger) -> datetime | None:
@@ -124,6 +134,7 @@ def _fire(before: Episode, seen: Observation, now: datetime, trigger: Trigger) -
         recalibration=recalibration_id(before.trigger, before.scope, number),
         shadow=trigger.shadow,
         singly=before.singly,
+        ended=before.ended,
     )
     return Step(fired, "firing", seen.why)
 
@@ -141,7 +152,7 @@ def _from_firing(before: Episode, seen: Observation, now: datetime, trigger: Tri
                 replace(before, clear_since=since), None, f"clear since {since:%Y-%m-%d %H:%M}, not long enough"
             )
         if not seen.decided:
-            return _resolve(before, seen.why)
+            return _resolve(before, seen.why, now)
         mitigated = replace(before, phase="mitigated", clear_since=since, transition=before.transition + 1)
         return Step(mitigated, "mitigated", "clear, as far as what was decided comes true")
     return _worsen(replace(before, clear_since=None), seen, trigger)
@@ -157,7 +168,7 @@ def _from_mitigated(before: Episode, seen: Observation, now: datetime, trigger: 
     since = before.clear_since or now
     if seen.decided or now - since < (trigger.keep or _AT_ONCE):
         return Step(replace(before, clear_since=since), None, seen.why)
-    return _resolve(before, seen.why)
+    return _resolve(before, seen.why, now)
 
 
 _PHASES: dict[str, Callable[[Episode, Observation, datetime, Trigger], Step]] = {
@@ -203,8 +214,10 @@ def _reopen(before: Episode, seen: Observation, now: datetime, trigger: Trigger,
     return Step(reopened, "reopened", reason)
 
 
-def _resolve(before: Episode, reason: str) -> Step:
-    resolved = replace(before, phase="clear", transition=before.transition + 1, since=None, clear_since=None)
+def _resolve(before: Episode, reason: str, now: datetime) -> Step:
+    ended = before.ended if before.shadow else [*before.ended, Ended(before.number, now)]
+    moved = before.transition + 1
+    resolved = replace(before, phase="clear", transition=moved, since=None, clear_since=None, ended=ended)
     return Step(resolved, "resolved", reason)
 
 

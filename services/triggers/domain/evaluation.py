@@ -8,12 +8,14 @@ folded in and not judged; the first one after it is, as a whole. So is the last 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from heapq import heappop, heappush
 
 from msgspec.structs import replace
 
+from services.triggers.domain.beginnings import Beginnings
 from services.triggers.domain.budget import rank, spend
 from services.triggers.domain.burn import Slacks
-from services.triggers.domain.episodes import Step, beginning, due, step, withdraw
+from services.triggers.domain.episodes import FORGET_AFTER, Step, beginning, due, forget, step, withdraw
 from services.triggers.domain.observation import Scene, observe
 from services.triggers.domain.recalibrate import farewell, recalibration
 from services.triggers.domain.rules import Key, Rule, RuleBook
@@ -28,11 +30,15 @@ BookOf = Callable[[str], RuleBook | None]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An episode that moved on; ``told`` when its owners must learn of it."""
+    """An episode that moved on; ``told`` when its owners must learn of it.
+
+    ``forgotten`` are ids of recalibrations that were resolved long ago and may leave the log.
+    """
 
     episode: Episode
     told: Recalibration | None
     reason: str
+    forgotten: Sequence[str] = ()
 
 
 class Evaluation:
@@ -46,17 +52,28 @@ class Evaluation:
         self._due: dict[Key, datetime] = {}
         self._look_at_all = True
         self._judged_under = ""
+        self._beginnings = Beginnings()
+        self._ended: list[tuple[datetime, Key]] = []
+        """A heap of when which key has a recalibration to forget."""
+
+    @property
+    def begin(self) -> int:
+        """The offset of the complete frame from which on folding gives all that is known now but the episodes."""
+        return self._beginnings.needed(self._scene.slacks.oldest)
 
     def restore(self, episode: Episode) -> None:
         """Take over an episode as the log has it."""
         self.episodes[episode.trigger, episode.scope] = episode
         self._look_at_all = True
+        for ended in episode.ended:
+            heappush(self._ended, (ended.at, (episode.trigger, episode.scope)))
 
-    def pass_over(self, frame: Frame) -> None:
-        """Fold in a frame that was evaluated before."""
-        self._fold(frame)
-        if not _not_to_be_judged(frame):
+    def pass_over(self, frame: Frame, offset: int) -> None:
+        """Fold in the frame at ``offset``, which was evaluated before."""
+        self._fold(frame, offset)
+        if self.table.whole and not _not_to_be_judged(frame):
             self._judged_under = self.table.plan
+            self._beginnings.judged()
         self._look_at_all = True
 
     def ready_for(self, frame: Frame) -> bool:
@@ -65,7 +82,7 @@ class Evaluation:
 
     def evaluate(self, frame: Frame, offset: int) -> list[Change]:
         """Fold the frame at ``offset`` in and say which episodes it moved, in the plan's order; needs ``ready_for``."""
-        touched = self._fold(frame)
+        touched = self._fold(frame, offset)
         book = self._book_of(frame.plan)
         if book is None or not self.table.whole:
             return []
@@ -73,6 +90,7 @@ class Evaluation:
             self._look_at_all = True
             return []
         before, self._judged_under = self._judged_under, frame.plan
+        self._beginnings.judged()
         if self._look_at_all:
             touched, self._look_at_all = Touched(everything=True), False
         changes = list(self._withdrawn(book, before, offset)) if touched.everything else []
@@ -80,9 +98,21 @@ class Evaluation:
         changes += self._told(moves, offset)
         if touched.everything:
             self._due = dict(self._dues(book))
-        return changes
+        return changes + list(self._forgotten(offset))
 
-    def _fold(self, frame: Frame) -> Touched:
+    def _forgotten(self, offset: int) -> Iterator[Change]:
+        """Let go of what was resolved long ago, by the time of the frames like everything else."""
+        ripe: dict[Key, None] = {}
+        while self._ended and self._ended[0][0] + FORGET_AFTER <= self.table.now:
+            ripe[heappop(self._ended)[1]] = None
+        for key in ripe:
+            left, ids = forget(self.episodes[key], self.table.now)
+            self.episodes[key] = episode = replace(left, applied=offset)
+            yield Change(episode, None, f"resolved {FORGET_AFTER.days} days ago", ids)
+
+    def _fold(self, frame: Frame, offset: int) -> Touched:
+        if frame.complete:
+            self._beginnings.complete(offset, frame.now.date())
         if self.table.whole and frame.now.date() != self.table.day:
             book = self._book_of(self.table.plan)
             self._scene.slacks.close(self.table, book.pools_with_burn if book else ())
@@ -122,7 +152,7 @@ class Evaluation:
         former_book = (self._book_of(former) if gone and former else None) or book
         for key in sorted(gone):
             reason = f"plan {book.name} has no trigger {key[0]} on {key[1]}"
-            moved = withdraw(self.episodes[key], reason)
+            moved = withdraw(self.episodes[key], reason, self.table.now)
             yield self._changed(moved, former_book.rules.get(key[0]), offset)
 
     def _changed(self, moved: Step, rule: Rule | None, offset: int) -> Change:
@@ -137,6 +167,8 @@ class Evaluation:
                 told = replace(told, grouped=episode.grouped)
         key = episode.trigger, episode.scope
         self.episodes[key] = episode
+        if moved.transition == "resolved" and not episode.shadow:
+            heappush(self._ended, (episode.ended[-1].at, key))
         at = due(episode, rule.trigger) if rule else None
         if at is None:
             self._due.pop(key, None)

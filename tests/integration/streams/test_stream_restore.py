@@ -65,6 +65,22 @@ async def test_a_compacted_partition_is_restored(system: KafkaSettings) -> None:
         assert merged(worker) == toy.tally(load)
 
 
+@pytest.mark.parametrize(("begin", "expected"), [(0, list(range(10))), (7, [7, 8, 9]), (99, [])])
+async def test_a_state_topic_is_read_from_where_the_role_says(
+    system: KafkaSettings, begin: int, expected: list[int]
+) -> None:
+    await toy.create(system, PARTITIONS, COUNTS)
+    load = [(number, b"%d" % count, b'[1, 0, ""]') for count in range(10) for number in range(PARTITIONS)]
+    await toy.produce(system, COUNTS, load)
+    async with toy.running(system, begin=lambda number: {COUNTS: begin} if number == 0 else {}) as worker:
+        await eventually(lambda: worker.health.ready)
+        for number, offsets in ((0, expected), (1, list(range(10)))):
+            batches = worker.shards[number].batches
+            assert [record.offset for batch in batches for record in batch.records] == offsets
+            assert worker.shards[number].ends == {COUNTS: 10}
+    assert worker.failures == []
+
+
 async def test_nothing_is_published_and_no_input_applied_before_the_barrier(
     system: KafkaSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from headroom import topics
-from services.triggers.agents import Plans
+from services.triggers.agents import Begin, Plans
 from services.triggers.app import create_role
 from shared.schemas import episode, frame, recalibration
 from shared.schemas.frame import Frame
@@ -15,7 +17,7 @@ from shared.settings import KafkaSettings
 from shared.streams.app import run
 from shared.streams.health import Health
 from shared.streams.restore import TableReader
-from shared.topics import EPISODES, FRAMES, PLANS, RECALIBRATIONS
+from shared.topics import EPISODES, FRAMES, PLANS, RECALIBRATIONS, Topic
 from tests.integration.streams import toy
 from tests.unit.triggers.scenes import (
     Log,
@@ -55,11 +57,14 @@ async def kafka_settings(kafka: str, topic_prefix: str) -> KafkaSettings:
 
 @asynccontextmanager
 async def triggers(kafka: KafkaSettings) -> AsyncIterator[Health]:
-    known, health, failures = Plans(), Health(), list[BaseException]()
+    known, begin, health, failures = Plans(), Begin(), Health(), list[BaseException]()
     reader = TableReader(kafka, PLANS, known.add, failures.append)
+    begins = TableReader(kafka, EPISODES, begin.add, failures.append)
     await reader.start()
+    await begins.start()
     await reader.caught_up()
-    task = asyncio.create_task(run(create_role(known), kafka=kafka, health=health, on_failure=failures.append))
+    role = create_role(known, begin, begins)
+    task = asyncio.create_task(run(role, kafka=kafka, health=health, on_failure=failures.append))
     try:
         yield health
     finally:
@@ -67,6 +72,7 @@ async def triggers(kafka: KafkaSettings) -> AsyncIterator[Health]:
         with suppress(asyncio.CancelledError):
             await task
         await reader.stop()
+        await begins.stop()
     assert failures == []
 
 
@@ -75,7 +81,8 @@ async def publish(kafka: KafkaSettings, frames: Sequence[Frame]) -> None:
 
 
 async def told(kafka: KafkaSettings) -> list[recalibration.Recalibration]:
-    return [recalibration.decode(record.value) for record in await toy.read_all(kafka, RECALIBRATIONS)]
+    records = await toy.read_all(kafka, RECALIBRATIONS)
+    return [recalibration.decode(record.value) for record in records if record.value is not None]
 
 
 async def is_told(kafka: KafkaSettings, expected: Log) -> bool:
@@ -94,7 +101,8 @@ async def test_frames_become_recalibrations_and_a_restart_repeats_none(kafka_set
             await publish(kafka_settings, part)
             await eventually(lambda: health.ready)
             await eventually(lambda until=until: is_told(kafka_settings, until))  # type: ignore[misc]
-    rows = [episode.decode(record.value) for record in await toy.read_all(kafka_settings, EPISODES)]
+    records = await toy.read_all(kafka_settings, EPISODES)
+    rows = [episode.decode(record.value) for record in records if record.key != episode.EVALUATED_KEY]
     assert {(row.trigger, row.scope): row for row in rows} == expected.rows()
 
 
@@ -106,3 +114,63 @@ async def test_frames_wait_for_a_plan_that_is_published_later(kafka_settings: Ka
         assert await told(kafka_settings) == []
         await toy.produce(kafka_settings, PLANS, [(0, b"p@1", published(PLAN))])
         await eventually(lambda: is_told(kafka_settings, expected))
+
+
+async def test_a_restart_reads_no_frame_before_the_last_complete_one(kafka_settings: KafkaSettings) -> None:
+    """Those before are deleted, as retention does in time: what follows is as in an undisturbed run all the same."""
+    await toy.produce(kafka_settings, PLANS, [(0, b"p@1", published(PLAN))])
+    first, second = FRAMES_OF_A_DAY, [at(8, position(2, 0.9), work=[slipping(4.0)]), at(11), at(12, position(2, 0.1))]
+    async with triggers(kafka_settings):
+        await publish(kafka_settings, first)
+        expected = undisturbed(first, plans(PLAN))
+        await eventually(lambda: has_told(kafka_settings, expected))
+        await eventually(lambda: begins_at(kafka_settings, len(first) - 1))
+    await trim(kafka_settings, FRAMES, len(first) - 1)
+    async with triggers(kafka_settings):
+        await publish(kafka_settings, second)
+        whole = undisturbed([*first, *second], plans(PLAN))
+        assert len(whole.told) > len(expected.told)
+        await eventually(lambda: has_told(kafka_settings, whole))
+
+
+async def test_what_was_resolved_long_ago_gets_a_tombstone_and_its_number_stays(kafka_settings: KafkaSettings) -> None:
+    await toy.produce(kafka_settings, PLANS, [(0, b"p@1", published(PLAN))])
+    calm, breached = position(1, 0.05), position(1, 0.9)
+    first = [at(0, breached, complete=True), at(24, calm), at(24 * 92)]
+    second = [at(24 * 93, breached)]
+    async with triggers(kafka_settings):
+        await publish(kafka_settings, first)
+        await eventually(lambda: forgotten(kafka_settings, undisturbed(first, plans(PLAN))))
+    async with triggers(kafka_settings):
+        await publish(kafka_settings, second)
+        expected = undisturbed([*first, *second], plans(PLAN))
+        await eventually(lambda: has_told(kafka_settings, expected))
+    assert await forgotten(kafka_settings, expected)
+    ids = [one.id for one in expected.told if one.kind == "firing"]
+    assert len(set(ids)) == 2
+    assert expected.forgotten == ids[:1]
+
+
+async def forgotten(kafka: KafkaSettings, expected: Log) -> bool:
+    records = await toy.read_all(kafka, RECALIBRATIONS)
+    return [record.key.decode() for record in records if record.value is None] == expected.forgotten != []
+
+
+async def has_told(kafka: KafkaSettings, expected: Log) -> bool:
+    return await told(kafka) == expected.told
+
+
+async def begins_at(kafka: KafkaSettings, offset: int) -> bool:
+    begin = Begin()
+    for record in await toy.read_all(kafka, EPISODES):
+        begin.add(record)
+    return begin.frame == offset
+
+
+async def trim(kafka: KafkaSettings, topic: Topic, before: int) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_records({TopicPartition(kafka.topic_prefix + topic.name, 0): RecordsToDelete(before)})
+    finally:
+        await admin.close()

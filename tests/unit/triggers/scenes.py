@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from services.triggers.agents import Plans, TriggersShard
+from services.triggers.agents import Begin, Plans, TriggersShard
 from shared.schemas import episode, frame, published_plan, recalibration
 from shared.schemas.frame import Frame
 from shared.schemas.plan import Plan
@@ -161,14 +161,17 @@ class Log:
     frames: list[bytes] = field(default_factory=list)
     episodes: dict[bytes | None, Written] = field(default_factory=dict)
     told: list[recalibration.Recalibration] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+    """Ids of the recalibrations whose tombstones were written."""
     ends: dict[Topic, int] = field(default_factory=dict)
 
     def keep(self, outgoing: Iterable[Outgoing]) -> None:
         """A transaction that was committed."""
         for record in outgoing:
-            if record.topic == RECALIBRATIONS:
-                assert record.value is not None
-                self.told.append(recalibration.decode(record.value))
+            if record.topic == RECALIBRATIONS and record.value is None:
+                self.forgotten.append((record.key or b"").decode())
+            elif record.topic == RECALIBRATIONS:
+                self.told.append(recalibration.decode(record.value or b""))
             else:
                 assert record.topic == EPISODES
                 offset = self.ends[EPISODES] = self.ends.get(EPISODES, 0) + 1
@@ -177,13 +180,22 @@ class Log:
     def restored(self, known: Plans, upto: int, *, frames_first: bool = False) -> TriggersShard:
         """A new shard restored from this log when its frames ended at ``upto``."""
         shard = TriggersShard(known.book)
+        begin = self.begin
         if frames_first:
-            feed(shard, self.frames[:upto], 0, restoring=True)
+            feed(shard, self.frames[begin:upto], begin, restoring=True)
         rows(shard, list(self.episodes.values()))
         if not frames_first:
-            feed(shard, self.frames[:upto], 0, restoring=True)
+            feed(shard, self.frames[begin:upto], begin, restoring=True)
         shard.restored({FRAMES: upto, EPISODES: self.ends.get(EPISODES, 0) + 1})
         return shard
+
+    @property
+    def begin(self) -> int:
+        """The frame from which on a restore reads, as ``Begin`` finds it."""
+        found = Begin()
+        for record in self.episodes.values():
+            found.add(record)
+        return found.frame
 
     def rows(self) -> dict[tuple[str, str], episode.Episode]:
         """The episodes as they stand."""

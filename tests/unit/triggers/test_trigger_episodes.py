@@ -160,9 +160,9 @@ def test_reopening_asks_anew() -> None:
 
 def test_a_withdrawn_trigger_resolves_what_it_asked_and_forgets_what_it_did_not() -> None:
     fired = step(beginning("t", "s"), BREACH, MONDAY, rule()).episode
-    assert withdraw(fired, "gone").transition == "resolved"
+    assert withdraw(fired, "gone", MONDAY).transition == "resolved"
     pending = step(beginning("t", "s"), BREACH, MONDAY, rule(for_="1h")).episode
-    forgotten = withdraw(pending, "gone")
+    forgotten = withdraw(pending, "gone", MONDAY)
     assert (forgotten.transition, forgotten.episode.phase) == (None, "clear")
 
 

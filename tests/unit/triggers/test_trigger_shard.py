@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.triggers import agents
+from services.triggers.agents import Plans
+from services.triggers.domain import episodes, evaluation
 from services.triggers.domain.evaluation import Evaluation
 from services.triggers.domain.identity import recalibration_id
 from shared.errors import LogRewound
@@ -79,6 +81,8 @@ SECOND = plan_json(
     milestones=Q2,
 )
 KNOWN = plans(FIRST, SECOND)
+FORGETFUL = plans(FIRST | {"triggers": [one for one in FIRST["triggers"] if one is not BURNING]}, SECOND)
+"""Without the one trigger that looks back over days."""
 
 
 def story(seed: int, length: int) -> list[Frame]:
@@ -163,22 +167,45 @@ def test_a_story_has_something_to_tell() -> None:
 @given(st.integers(0, 10_000), st.lists(st.tuples(st.integers(0, 60), st.booleans(), st.booleans()), max_size=4))
 def test_restarts_anywhere_change_nothing(seed: int, restarts: Sequence[tuple[int, bool, bool]]) -> None:
     """The same transitions with the same content, whatever was flushed when it stopped, in either order of reading."""
-    frames = story(seed, 60)
-    expected = undisturbed(frames, KNOWN)
+    restart(story(seed, 60), KNOWN, restarts)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.lists(st.tuples(st.integers(0, 60), st.booleans(), st.booleans()), max_size=4))
+def test_restarts_that_begin_at_a_complete_frame_change_nothing(
+    seed: int, restarts: Sequence[tuple[int, bool, bool]]
+) -> None:
+    restart(story(seed, 60), FORGETFUL, restarts)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.lists(st.tuples(st.integers(0, 60), st.booleans(), st.booleans()), max_size=4))
+def test_restarts_anywhere_forget_the_same(seed: int, restarts: Sequence[tuple[int, bool, bool]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (episodes, evaluation):
+            patch.setattr(module, "FORGET_AFTER", timedelta(days=1))
+        restart(story(seed, 60), FORGETFUL, restarts)
+
+
+def restart(frames: list[Frame], known: Plans, restarts: Sequence[tuple[int, bool, bool]]) -> None:
+    expected = undisturbed(frames, known)
     log = Log(expected.frames)
     ends = [*sorted(set(restarts)), (len(frames), False, False)]
     done = 0
-    shard = log.restored(KNOWN, 0)
+    shard = log.restored(known, 0)
     for stop, lose, frames_first in ends:
         feed(shard, log.frames[done:stop], done)
         outgoing = shard.flush(MONDAY)
         if not lose:
             log.keep(outgoing)
         done = max(done, stop)
-        shard = log.restored(KNOWN, done, frames_first=frames_first)
+        shard = log.restored(known, done, frames_first=frames_first)
         log.keep(shard.flush(MONDAY))
     assert told(log) == told(expected)
     assert log.rows() == expected.rows()
+    # What a lost flush forgot is forgotten again; of nothing else a tombstone is written twice.
+    assert set(log.forgotten) == set(expected.forgotten)
+    assert len(set(expected.forgotten)) == len(expected.forgotten)
 
 
 @settings(max_examples=40, deadline=None)
@@ -279,6 +306,28 @@ def test_nothing_is_evaluated_before_it_is_restored() -> None:
     shard = agents.TriggersShard(KNOWN.book)
     feed(shard, [frame.encode(at(0, position(0, 0.9), complete=True))], 0, restoring=True)
     assert shard.flush(MONDAY) == []
+
+
+def test_a_restore_begins_at_the_last_complete_frame_that_was_judged() -> None:
+    frames = [
+        at(0, position(0, 0.05), complete=True),
+        at(1, position(0, 0.9)),
+        at(2, position(0, 0.9), complete=True),
+        at(3, position(0, 0.1), complete=True, more=True),
+        at(3, position(1, 0.1), more=True),
+        at(3, position(2, 0.1)),
+        at(4, position(0, 0.05)),
+    ]
+    begins = [undisturbed(frames[: length + 1], FORGETFUL).begin for length in range(len(frames))]
+    assert begins == [0, 0, 2, 2, 2, 3, 3]
+
+
+def test_a_restore_reaches_back_as_far_as_days_are_looked_back_on() -> None:
+    frames = [at(24 * day, position(0, 0.05), complete=True) for day in range(40)]
+    # On day 39 the slack of 29 days before it is kept; without anybody watching it, of none.
+    assert undisturbed(frames, KNOWN).begin == 10
+    assert undisturbed(frames, FORGETFUL).begin == 39
+    restart(frames, KNOWN, [(35, False, False), (38, False, True)])
 
 
 def test_how_far_it_is_gets_told_when_nothing_else_is(monkeypatch: pytest.MonkeyPatch) -> None:
