@@ -320,6 +320,7 @@ class ProjectShard:
     def _decision(self, record: Record) -> None:
         if record.value is not None and self._projector.decisions.put(decision.decode(record.value)):
             self._projector.decided()
+            self._carry(record)
 
     def _signal(self, record: Record) -> None:
         if record.value is not None:

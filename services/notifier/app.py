@@ -25,6 +25,7 @@ from services.notifier.store.deliveries import Deliveries
 from services.notifier.store.feed import Feed
 from services.notifier.store.grouped import Grouped
 from services.notifier.store.outbox import Outbox
+from services.notifier.store.plans import Plans
 from services.notifier.store.queue import Queue
 from services.notifier.store.recalibrations import Recalibrations
 from services.notifier.store.standing import Standing
@@ -38,9 +39,10 @@ from shared.kafka import create_producer
 from shared.streams.app import run as run_role
 from shared.streams.health import Health
 from shared.streams.metrics import stream_series
+from shared.streams.restore import TableReader
 from shared.streams.shards import Outgoing, SinkRole
 from shared.streams.writer import FencedWriter
-from shared.topics import RECALIBRATIONS
+from shared.topics import PLANS, RECALIBRATIONS
 
 ROLE = "notifier"
 RELAY_ID = "notifier-relay"
@@ -62,6 +64,7 @@ class Notifier:
         self._subscriptions, self._deliveries = Subscriptions(self.engine), Deliveries(self.engine)
         self._recalibrations, self._answers = Recalibrations(self.engine), Answers(self.engine)
         self._feed, self._outbox = Feed(self.engine), Outbox(self.engine)
+        self.plans, self._plans_read = Plans(), False
         self._queue = Queue(self.delivery_engine, uuid.uuid4(), timedelta(seconds=sending.lease))
         self.webhook = Webhook(exempt=self._exempt, timeout=sending.timeout, connections=sending.concurrency)
         self.worker = Worker(
@@ -97,7 +100,11 @@ class Notifier:
         app.include_router(delivery_routes.create_router(self._deliveries, planned=self.worker.wake))
         app.include_router(
             recalibration_routes.create_router(
-                self._recalibrations, self._answers, clock=self._settings.clock.clock(), answered=self._answered
+                self._recalibrations,
+                self._answers,
+                self.plans,
+                clock=self._settings.clock.clock(),
+                answered=self._answered,
             )
         )
         app.include_router(stream_route.create_router(self.hub, heartbeat=self._settings.notifier.heartbeat))
@@ -107,6 +114,8 @@ class Notifier:
         reasons = []
         if not self.health.ready:
             reasons.append("the consumer has not joined its group yet")
+        if not self._plans_read:
+            reasons.append("the plans are not read yet")
         if not self.upkeep.database_answers:
             reasons.append("the database does not answer")
         return reasons
@@ -131,6 +140,7 @@ class Notifier:
             role = SinkRole(ROLE, (RECALIBRATIONS,), self._sink(producer))
             async with asyncio.TaskGroup() as parts:
                 parts.create_task(serve(self.api, self._settings.http, stop), name="api")
+                await self._read_plans(stack)
                 running = [
                     parts.create_task(run_role(role, kafka=self._settings.kafka, health=self.health), name="consumer"),
                     parts.create_task(self.worker.run(), name="delivery"),
@@ -142,6 +152,13 @@ class Notifier:
                 self.hub.end()
                 for task in running:
                     task.cancel()
+
+    async def _read_plans(self, stack: AsyncExitStack) -> None:
+        reader = TableReader(self._settings.kafka, PLANS, self.plans.add)
+        await reader.start()
+        stack.push_async_callback(reader.stop)
+        await reader.caught_up()
+        self._plans_read = True
 
     def _sink(self, producer: AIOKafkaProducer) -> RecalibrationSink:
         prefix = self._settings.kafka.topic_prefix

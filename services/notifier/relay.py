@@ -13,6 +13,7 @@ from aiokafka.errors import ProducerFenced
 
 from services.notifier import metrics
 from services.notifier.store.outbox import Outbox, Turn, Unsent
+from shared import tracing
 from shared.db import DATABASE_ERRORS, is_away
 from shared.schemas import decision as decisions
 from shared.schemas.envelope import headers
@@ -63,7 +64,9 @@ class Relay:
                 self._wake.clear()
                 rows = await turn.unsent(BATCH)
                 if rows:
-                    await writer.write([_outgoing(row) for row in rows])
+                    records = [_outgoing(row) for row in rows]
+                    with tracing.batch_span("relay decisions", records):
+                        await writer.write(records)
                     await turn.mark_sent(rows[-1].id)
                     metrics.RELAYED.inc(len(rows))
                 if len(rows) < BATCH:
@@ -81,5 +84,5 @@ class Relay:
 
 def _outgoing(row: Unsent) -> Outgoing:
     record = decisions.decode(row.body)
-    envelope: Sequence[tuple[str, bytes]] = headers(decisions.TYPE, record.id, SOURCE, record.at)
+    envelope: Sequence[tuple[str, bytes]] = headers(decisions.TYPE, record.id, SOURCE, record.at, row.trace)
     return Outgoing(DECISIONS, 0, record.recalibration.encode(), row.body, envelope)

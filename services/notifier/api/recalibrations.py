@@ -10,19 +10,25 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import APIRouter, Depends, Header, Query
 from pydantic import AwareDatetime, Field
+from starlette.requests import Request
 from starlette.responses import Response
 
 from services.notifier import metrics
 from services.notifier.api.shapes import Limit, Prose, RecalibrationId, Strict, Word
 from services.notifier.domain.answers import Refusal, Words, objections
+from services.notifier.domain.authority import unknown
 from services.notifier.store.answers import Answers, Given, Mismatch, Unknown
+from services.notifier.store.plans import Plans
 from services.notifier.store.recalibrations import OPEN, STATES, Known, Recalibrations
+from shared import tracing
 from shared.access import Principal, requires
 from shared.clock import Clock
 from shared.problems import Problem
 from shared.schemas import decision as decisions
 from shared.schemas import recalibration as records
 from shared.schemas.decision import Effect
+from shared.schemas.plan import Plan
+from shared.schemas.trace import traceparent
 
 Read = Annotated[Principal, Depends(requires("read"))]
 Decide = Annotated[Principal, Depends(requires("decide"))]
@@ -39,9 +45,13 @@ class Acknowledgement(Strict):
 
 
 class EffectShape(Strict):
-    """``amount`` of the pool's unit more in each of ``weeks``; or with ``deals`` their effort on it held back."""
+    """``amount`` of the pool's unit more in each of ``weeks``; or with ``deals`` their effort on it held back.
+
+    Whoever says the ``unit`` is told when the pool is counted in another.
+    """
 
     pool: Word
+    unit: Word | None = None
     weeks: list[Annotated[str, Field(max_length=10)]] = Field([], max_length=520)
     amount: float = Field(0.0, allow_inf_nan=False)
     deals: list[Word] = Field([], max_length=1000)
@@ -61,15 +71,32 @@ class Decision(Strict):
     effects: list[EffectShape] = Field([], max_length=200)
 
 
-def create_router(store: Recalibrations, answers: Answers, *, clock: Clock, answered: Callable[[], None]) -> APIRouter:
+def create_router(
+    store: Recalibrations, answers: Answers, plans: Plans, *, clock: Clock, answered: Callable[[], None]
+) -> APIRouter:
     """The routes; answers are given at ``clock``'s time, and ``answered`` hears of each."""
     router = APIRouter(prefix="/v1/recalibrations", tags=["recalibrations"])
 
-    async def give(recalibration_id: str, words: Words, principal: Principal, key: str | None) -> Response:
+    async def give(
+        request: Request,
+        recalibration_id: str,
+        words: Words,
+        principal: Principal,
+        key: str | None,
+        plan: Plan | None = None,
+    ) -> Response:
         if principal.person is not None and principal.person != words.by:
             detail = f"The key belongs to {principal.person!r}, who cannot answer as {words.by!r}."
             raise Problem(403, "this key answers for somebody else", detail)
-        given = await answers.give(recalibration_id, words, now=clock.now(), key=key, key_name=principal.name)
+        given = await answers.give(
+            recalibration_id,
+            words,
+            now=clock.now(),
+            key=key,
+            key_name=principal.name,
+            trace=_trace(request),
+            plan=plan,
+        )
         answer = _answer(given)
         if isinstance(given, Given) and given.since_fired is not None:
             metrics.ACK_SECONDS.observe(max(0.0, given.since_fired.total_seconds()))
@@ -100,22 +127,37 @@ def create_router(store: Recalibrations, answers: Answers, *, clock: Clock, answ
 
     @router.post("/{recalibration_id}/acknowledge")
     async def acknowledge(
-        recalibration_id: RecalibrationId, body: Acknowledgement, principal: Decide, key: Key = None
+        request: Request, recalibration_id: RecalibrationId, body: Acknowledgement, principal: Decide, key: Key = None
     ) -> Response:
         """Say that it is seen. 201 the first time; said again by the same person, 200 with the same answer."""
-        return await give(recalibration_id, Words("acknowledged", body.by, body.note), principal, key)
+        return await give(request, recalibration_id, Words("acknowledged", body.by, body.note), principal, key)
 
     @router.post("/{recalibration_id}/decide")
-    async def decide(recalibration_id: RecalibrationId, body: Decision, principal: Decide, key: Key = None) -> Response:
-        """Decide, with effects on capacity. 201 the first time; the same again, 200 with the same answer."""
+    async def decide(
+        request: Request, recalibration_id: RecalibrationId, body: Decision, principal: Decide, key: Key = None
+    ) -> Response:
+        """Decide, with effects on capacity. 201 the first time; the same again, 200 with the same answer.
+
+        403 when the effects go beyond what the person may decide about a pool; `may` names those who may.
+        """
         effects = tuple(shape.effect() for shape in body.effects)
+        plan = plans.in_force
         wrong = objections(effects)
+        if plan is not None:
+            wrong += unknown(effects, [shape.unit for shape in body.effects], plan)
         if wrong:
             raise Problem(422, "the effects cannot be applied", "; ".join(wrong), errors=wrong)
+        if effects and plan is None:
+            raise Problem(409, "no plan is in force", "Effects are held against the plan in force; none was published.")
         words = Words("decided", body.by, body.why, body.action, effects)
-        return await give(recalibration_id, words, principal, key)
+        return await give(request, recalibration_id, words, principal, key, plan)
 
     return router
+
+
+def _trace(request: Request) -> bytes | None:
+    """What goes on to the log: the span of this request where spans are made, else the trace it brought."""
+    return tracing.current() or traceparent(request.headers.getlist("traceparent"))
 
 
 def _answer(given: Given | Unknown | Refusal | Mismatch) -> Response:
@@ -130,6 +172,8 @@ def _answer(given: Given | Unknown | Refusal | Mismatch) -> Response:
             raise Problem(422, "the idempotency key was used for another answer", detail)
         case Refusal("not-asked", reason):
             raise Problem(403, "not asked of this person", reason)
+        case Refusal("not-allowed", reason, may):
+            raise Problem(403, "more than this person may decide", reason, may=list(may))
         case Refusal(_, reason):
             raise Problem(409, "the recalibration is closed", reason)
 

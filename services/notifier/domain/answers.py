@@ -35,10 +35,14 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why an answer is not taken: the recalibration is ``closed``, or the person was ``not-asked``."""
+    """Why an answer is not taken: the recalibration is ``closed``, or the person was ``not-asked`` or ``not-allowed``.
 
-    cause: Literal["closed", "not-asked"]
+    ``may`` are those who may decide instead.
+    """
+
+    cause: Literal["closed", "not-asked", "not-allowed"]
     reason: str
+    may: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

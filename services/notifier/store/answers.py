@@ -8,11 +8,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.notifier.domain.answers import Named, Refusal, Words, decision, name, refusal
+from services.notifier.domain.authority import beyond
 from services.notifier.store.feed import Happening, append, lock_appending
 from services.notifier.store.tables import decisions, outbox, recalibrations
 from shared.schemas import decision as decision_records
 from shared.schemas import recalibration as recalibration_records
 from shared.schemas.decision import Decision
+from shared.schemas.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +43,20 @@ class Answers:
         self._engine = engine
 
     async def give(
-        self, recalibration: str, words: Words, *, now: datetime, key: str | None, key_name: str
+        self,
+        recalibration: str,
+        words: Words,
+        *,
+        now: datetime,
+        key: str | None,
+        key_name: str,
+        trace: bytes | None = None,
+        plan: Plan | None = None,
     ) -> Given | Unknown | Refusal | Mismatch:
         """Record an answer at ``now`` of the system's clock; the same answer again is found, not made.
 
-        ``key`` is the idempotency key, ``key_name`` the name of the API key that was used.
+        ``key`` is the idempotency key, ``key_name`` the name of the API key that was used; ``trace`` goes on with it.
+        ``plan`` is the one in force, which says how much whom may decide; it must be given for a decision with effects.
         """
         async with self._engine.begin() as connection:
             # The lock keeps an answer and the recalibration's resolving in one order.
@@ -61,11 +72,14 @@ class Answers:
                 return Given(record, new=False) if same else Mismatch()
             asking = recalibration_records.decode(row.body.encode())
             refused = refusal(asking, words.by)
+            if refused is None and words.effects:
+                assert plan is not None, "effects are held against a plan"
+                refused = beyond(words, asking, plan)
             if refused is not None:
                 return refused
             first = words.kind == "acknowledged" and not await _acknowledged(connection, recalibration)
             record = decision(words, recalibration, named.id, now)
-            await _insert(connection, record, named.fingerprint, key_name)
+            await _insert(connection, record, named.fingerprint, key_name, trace)
             return Given(record, new=True, since_fired=now - row.fired if first else None)
 
 
@@ -91,7 +105,9 @@ async def _acknowledged(connection: AsyncConnection, recalibration: str) -> bool
     return bool(await connection.scalar(sa.select(earlier)))
 
 
-async def _insert(connection: AsyncConnection, record: Decision, fingerprint: str, key_name: str) -> None:
+async def _insert(
+    connection: AsyncConnection, record: Decision, fingerprint: str, key_name: str, trace: bytes | None
+) -> None:
     body = decision_records.encode(record).decode()
     await lock_appending(connection)
     await connection.execute(
@@ -104,5 +120,6 @@ async def _insert(connection: AsyncConnection, record: Decision, fingerprint: st
             body=body,
         )
     )
-    await connection.execute(insert(outbox).values(decision=record.id))
+    carried = None if trace is None else trace.decode()
+    await connection.execute(insert(outbox).values(decision=record.id, trace=carried))
     await append(connection, [Happening(record.id, f"decision.{record.kind}", body)])

@@ -19,10 +19,11 @@ RELAYING = 7_236_004
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """A row of the outbox: the decision's record as JSON."""
+    """A row of the outbox: the decision's record as JSON, and the trace of the request that answered."""
 
     id: int
     body: bytes
+    trace: bytes | None = None
 
 
 class Turn:
@@ -34,13 +35,14 @@ class Turn:
     async def unsent(self, limit: int) -> list[Unsent]:
         """The oldest rows that are not yet on the log, in order."""
         query = (
-            sa.select(outbox.c.id, decisions.c.body)
+            sa.select(outbox.c.id, outbox.c.trace, decisions.c.body)
             .join(decisions, decisions.c.id == outbox.c.decision)
             .where(outbox.c.sent.is_(None))
             .order_by(outbox.c.id)
             .limit(limit)
         )
-        return [Unsent(row.id, row.body.encode()) for row in await self._connection.execute(query)]
+        found = await self._connection.execute(query)
+        return [Unsent(row.id, row.body.encode(), row.trace.encode() if row.trace else None) for row in found]
 
     async def mark_sent(self, upto: int) -> None:
         """Everything up to and including row ``upto`` is on the log."""

@@ -1,4 +1,4 @@
-"""The notifier's tables, as migrations 0003, 0004 and 0006 make them."""
+"""The notifier's tables, as migrations 0003, 0004, 0006 and 0009 make them."""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
@@ -47,6 +47,7 @@ outbox = sa.Table(
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
     sa.Column("decision", sa.Text, sa.ForeignKey("decisions.id"), nullable=False, unique=True),
     sa.Column("sent", _MOMENT),
+    sa.Column("trace", sa.Text, comment="traceparent of the request that answered"),
     _created(),
     sa.Index("outbox_unsent", "id", postgresql_where=sa.text("sent IS NULL")),
 )

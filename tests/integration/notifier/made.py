@@ -15,9 +15,27 @@ from shared.schemas import recalibration as records
 from shared.schemas.recalibration import AskedPerson, Recalibration
 from shared.streams.shards import Batch
 from shared.topics import RECALIBRATIONS
+from tests.unit.triggers.scenes import plan_json, published
 
 MOMENT = datetime(2026, 3, 2, 9, tzinfo=UTC)
 SECRET = secret_of(bytes(range(32)))
+
+
+def plan_record(**engineering: Any) -> bytes:
+    """A published plan of the pool engineering, owned by ada and escalated to grace, and of one that alan owns."""
+    said = plan_json(
+        people={person: {"name": person.title()} for person in ("ada", "grace", "alan")},
+        pools={
+            "engineering": WORK | {"owner": "ada", "escalation": ["grace"]} | engineering,
+            "support": WORK | {"owner": "alan"},
+        },
+        products={},
+        work={},
+    )
+    return published(said)
+
+
+WORK = {"kind": "work", "unit": "hours", "capacity": {"per_week": 100.0}}
 
 
 def recalibration(identity: str = "r1", transition: int = 1, kind: str = "firing", **other: Any) -> Recalibration:

@@ -23,7 +23,7 @@ from shared.schemas.decision import Decision
 from shared.schemas.envelope import headers
 from shared.schemas.recalibration import Recalibration
 from shared.settings import KafkaSettings
-from shared.topics import DEAD_LETTERS, DECISIONS, RECALIBRATIONS, Topic
+from shared.topics import DEAD_LETTERS, DECISIONS, PLANS, RECALIBRATIONS, Topic
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[3]
@@ -174,7 +174,7 @@ class System:
 async def system(bootstrap: str, prefix: str, database_url: str, folder: Path) -> AsyncIterator[System]:
     """The topics a notifier needs, on which notifiers can be started; all end with the block."""
     kafka = KafkaSettings(bootstrap=bootstrap, topic_prefix=prefix, session_timeout=6)
-    needed: Sequence[Any] = (RECALIBRATIONS, DECISIONS, DEAD_LETTERS)
+    needed: Sequence[Any] = (PLANS, RECALIBRATIONS, DECISIONS, DEAD_LETTERS)
     await broker_topics.apply(kafka, needed)
     async with AsyncExitStack() as stack:
         yield System(kafka, database_url, folder, stack)

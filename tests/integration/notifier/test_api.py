@@ -14,9 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.notifier.store.recalibrations import Recalibrations
 from services.notifier.store.tables import outbox
 from shared.access import api_keys, hash_key, new_key
-from tests.integration.notifier.made import arrivals, recalibration, subscribe
+from tests.integration.notifier.made import arrivals, plan_record, recalibration, subscribe
 from tests.integration.notifier.receiver import Receiver
 from tests.integration.notifier.service import Service, serving
+from tests.unit.triggers.scenes import Written
 from tests.waiting import eventually
 
 NOBODY = str(uuid.uuid4())
@@ -234,6 +235,52 @@ async def test_answers_that_are_not_taken(service: Service, engine: AsyncEngine)
         assert (got, problem["status"]) == (status, status), words
     async with engine.connect() as connection:
         assert await connection.scalar(sa.select(sa.func.count()).select_from(outbox)) == 0
+
+
+WEEKS = ["2026-W14", "2026-W15"]
+
+
+async def test_beyond_what_a_person_may_decide_the_next_in_the_escalation_may(
+    service: Service, engine: AsyncEngine
+) -> None:
+    await Recalibrations(engine).take_in(arrivals(recalibration()))
+    path = "/v1/recalibrations/r1/decide"
+    effect = {"pool": "engineering", "weeks": WEEKS, "amount": 60, "unit": "hours"}
+    words = {"by": "ada", "why": "contractors", "effects": [effect]}
+    status, problem = await service.call("POST", path, words)
+    assert (status, problem["title"]) == (409, "no plan is in force")
+
+    service.notifier.plans.add(Written(0, b"p@1", plan_record(may_decide={"hours": 100})))
+    async with service.api.post(path, json=words) as response:
+        assert response.content_type == "application/problem+json"
+        problem = await response.json(content_type=None)
+    assert (problem["status"], problem["may"]) == (403, ["grace"])
+    assert "up to 100 hours, this is 120; beyond it Grace (grace) may" in problem["detail"]
+    assert (await service.call("POST", path, words | {"effects": [effect | {"amount": 50}]}))[0] == 201
+    assert (await service.call("POST", path, words | {"by": "grace"}))[0] == 201
+    # What was decided stays found when a later plan allows less.
+    service.notifier.plans.add(Written(1, b"p@2", plan_record(may_decide={"hours": 0}, escalation=[])))
+    assert (await service.call("POST", path, words | {"by": "grace"}))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("effect", "said"),
+    [
+        ({"pool": "sales", "weeks": WEEKS, "amount": 1}, "effects[0]: plan p has no pool 'sales'"),
+        (
+            {"pool": "engineering", "weeks": WEEKS, "amount": 1, "unit": "tickets"},
+            "effects[0]: engineering is counted in hours, not in 'tickets'",
+        ),
+    ],
+)
+async def test_effects_on_what_the_plan_does_not_have_are_refused(
+    service: Service, engine: AsyncEngine, effect: dict[str, Any], said: str
+) -> None:
+    await Recalibrations(engine).take_in(arrivals(recalibration()))
+    service.notifier.plans.add(Written(0, b"p@1", plan_record()))
+    words = {"by": "ada", "why": "x", "effects": [effect]}
+    status, problem = await service.call("POST", "/v1/recalibrations/r1/decide", words)
+    assert (status, problem["errors"]) == (422, [said])
 
 
 async def test_an_answer_is_timed_by_the_clock_of_the_system(service: Service, engine: AsyncEngine) -> None:

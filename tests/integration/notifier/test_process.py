@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from shared.schemas.decision import Effect
-from shared.topics import RECALIBRATIONS
-from tests.integration.notifier.made import recalibration
+from shared.topics import PLANS, RECALIBRATIONS
+from tests.integration.notifier.made import plan_record, recalibration
 from tests.integration.notifier.process import Process, System
 from tests.integration.notifier.receiver import Receiver
 from tests.waiting import eventually
@@ -22,6 +22,7 @@ async def known(process: Process, identity: str) -> Any:
 
 
 async def test_from_the_log_to_the_receiver_and_back(system: System, receiver: Receiver) -> None:
+    await system.write(PLANS, plan_record(may_decide={"hours": 100}))
     process = await system.start()
     made = await process.subscribe(receiver.url(), pools=["engineering"], severity="warning")
     await system.tell(recalibration(), recalibration("other", pool="support", scope="support"))
@@ -33,6 +34,8 @@ async def test_from_the_log_to_the_receiver_and_back(system: System, receiver: R
     seen = await process.post("/v1/recalibrations/r1/acknowledge", {"by": "ada", "note": "on it"})
     effects = [{"pool": "engineering", "weeks": ["2026-W14", "2026-W15"], "amount": 80}]
     words = {"by": "grace", "why": "two contractors", "action": "contractors", "effects": effects}
+    refused = await process.post("/v1/recalibrations/r1/decide", words | {"by": "ada"})
+    assert (refused[0], refused[1]["may"]) == (403, ["grace"])
     decided = await process.post("/v1/recalibrations/r1/decide", words)
     assert (seen[0], decided[0]) == (201, 201)
 

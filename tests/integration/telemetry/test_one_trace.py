@@ -11,8 +11,13 @@ import aiohttp
 import pytest
 
 from headroom.local.system import PROGRAMS, LocalSystem
+from shared.schemas.decision import decode
+from shared.schemas.trace import trace_in
 from shared.schemas.week import week_of
+from shared.settings import KafkaSettings
+from shared.topics import DECISIONS
 from tests.contract.declared import declared
+from tests.integration.streams import toy
 from tests.integration.telemetry.collector import Collector
 from tests.waiting import eventually
 
@@ -69,6 +74,8 @@ class Running:
     system: LocalSystem
     collector: Collector
     http: aiohttp.ClientSession
+    bootstrap: str
+    prefix: str
 
     async def post(self, url: str, body: Any, content_type: str, **headers: str) -> int:
         said = {"Content-Type": content_type, **headers}
@@ -102,7 +109,7 @@ async def running(
         }
         async with LocalSystem(environment=environment) as system, aiohttp.ClientSession() as http:
             http.headers["Authorization"] = f"Bearer {system.api_key}"
-            made = Running(system, collector, http)
+            made = Running(system, collector, http, kafka, topic_prefix)
             await publish_and_subscribe(made)
             yield made
 
@@ -203,3 +210,27 @@ async def test_without_spans_the_trace_is_handed_on_as_it_came(running: Running)
     given = f"00-{TRACE}-{CALLER}-00"
     assert (await send(running, "1", traceparent=given))["traceparent"] == given
     assert running.collector.spans == []
+    await a_decision_carries_its_trace(running)
+
+
+async def a_decision_carries_its_trace(running: Running) -> None:
+    """From the request to the log, and through the model to the webhook about what it changed."""
+    url = f"{running.system.notifier_url}/v1/recalibrations"
+    async with running.http.get(url) as answer:
+        (one,) = (await answer.json())["items"]
+    said = one["recalibration"]
+    seen, decided = (f"00-{trace * 32}-{CALLER}-00" for trace in ("a", "b"))
+    owner = {"by": "owner"}
+    acknowledge = f"{url}/{said['id']}/acknowledge"
+    assert await running.post(acknowledge, owner, "application/json", traceparent=seen) == 201
+    effects = [{"pool": "implementation", "weeks": [said["from_week"]], "amount": 200}]
+    before = len(running.collector.webhooks)
+    body = owner | {"why": "more people", "effects": effects}
+    assert await running.post(f"{url}/{said['id']}/decide", body, "application/json", traceparent=decided) == 201
+    await eventually(lambda: len(running.collector.webhooks) > before, within=40, what="the webhook")
+    assert running.collector.webhooks[-1]["traceparent"] == decided
+    settings = KafkaSettings(bootstrap=running.bootstrap, topic_prefix=running.prefix)
+    records = await toy.read_all(settings, DECISIONS)
+    assert [(decode(one.value).kind, trace_in(one.headers)) for one in records] == [
+        ("acknowledged", seen.encode()), ("decided", decided.encode()),
+    ]  # fmt: skip
