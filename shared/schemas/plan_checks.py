@@ -27,6 +27,7 @@ class Problem(NamedTuple):
 REFERENCES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("pools.*.owner", "people", ()),
     ("pools.*.escalation.*", "people", ()),
+    ("pools.*.hiring.pools.*", "pools", ()),
     ("products.*.needs.*.pool", "pools", ()),
     ("work.*.pool", "pools", ()),
     ("milestones.*.product", "products", ()),

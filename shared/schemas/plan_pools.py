@@ -119,11 +119,21 @@ class StaffedPool(PoolBase):
     """What one unit moved to that pool yields there."""
 
 
+class Hiring(Part):
+    """A pool of recruiters: people that others are missing are work for it."""
+
+    recruiter_hours: Positive
+    """To fill one opening, in this pool's unit."""
+    pools: Annotated[list[Name], Field(min_length=1)] | None = None
+    """For whom it hires; absent: for every other pool that says how it hires."""
+
+
 class WorkPool(StaffedPool):
     """Work that is not done stays to be done."""
 
     kind: Literal["work"]
     capacity: WorkCapacity
+    hiring: Hiring | None = None
 
 
 class QueuePool(StaffedPool):

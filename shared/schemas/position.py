@@ -21,10 +21,11 @@ class Position(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """The live capacity table's row, all amounts in the pool's ``unit`` for that week.
 
     ``capacity`` is what counts: a report's figure, else the plan's (``by_plan``), plus ``decided`` effects (included in
-    it). ``base`` is work no deal explains, ``booked`` demand of won deals, ``expected`` of open deals weighted by
-    probability, ``planned`` of milestones not yet in the pipeline, ``exposure`` of all open deals if they all close.
-    ``utilisation`` = (base + booked + expected) / capacity, ``overload`` = P(base + booked + open > capacity) and
-    ``overload_planned`` the same with planned demand added. ``headroom`` = capacity - base - booked - expected.
+    it). ``base`` is work no deal explains (of recruiters also what people missing elsewhere ask), ``booked`` demand of
+    won deals, ``expected`` of open deals weighted by probability, ``planned`` of milestones not yet in the pipeline,
+    ``exposure`` of all open deals if they all close. ``utilisation`` = (base + booked + expected) / capacity,
+    ``overload`` = P(base + booked + open > capacity) and ``overload_planned`` the same with planned demand added.
+    ``headroom`` = capacity - base - booked - expected.
     ``backlog`` is the work carried over at the week's end on expected demand, ``delay_weeks`` how long it takes to
     work off. ``backlog_mean`` and ``backlog_p80`` are of the backlog on whole paths, ``late`` the probability that it
     takes longer to work off than the pool allows. ``top`` are the deals that ask most, ``others`` the share of

@@ -15,6 +15,7 @@ from services.capacity.domain.actuals import Actual, Apart, Named, apart
 from services.capacity.domain.axis import Axis
 from services.capacity.domain.book import BookCell
 from services.capacity.domain.groups import Group, Known, PoolDemand, PoolGroup
+from services.capacity.domain.hiring import Openings
 from services.capacity.domain.kernels import Kernel
 from services.capacity.domain.lines import Lines, Places, Shapes, shapes_of
 from services.capacity.domain.moments import (
@@ -29,7 +30,7 @@ from services.capacity.domain.moments import (
     weights_of,
     weights_of_line,
 )
-from services.capacity.domain.planned import Planned
+from services.capacity.domain.planned import Planned, PlannedDemand
 from services.capacity.domain.tethers import Asking, Tethers
 from services.capacity.domain.timing import timing_of
 from shared.schemas.cell import CellKey
@@ -51,6 +52,7 @@ class Demand:
         self._withheld: dict[str, frozenset[str]] = {}
         self._actual: dict[str, Actual] = {}
         self._apart: dict[str, list[PoolGroup]] = {}
+        self._openings: dict[str, Openings] = {}
         self._dirty_groups: set[Asking] = set()
         self._dirty_pools: set[str] = set(plan.pools)
 
@@ -85,6 +87,23 @@ class Demand:
                 for asking in self._on_pool[pool]:
                     self._groups[asking].on.pop(pool, None)
         self._withheld = dict(deals)
+
+    def hire(self, pool: str, openings: Openings | None) -> bool:
+        """``pool`` owes this for people missing elsewhere; answers whether that is something else than before."""
+        if openings is None or openings.same_as(self._openings.get(pool)):
+            return False
+        self._openings[pool] = openings
+        return True
+
+    def hiring(self, pool: str) -> Floats:
+        """What ``pool`` owes for people that others are missing, by week."""
+        openings = self._openings.get(pool)
+        return openings.base if openings is not None else np.zeros(self._axis.count)
+
+    def planned_on(self, pool: str) -> PlannedDemand:
+        """What is planned of ``pool``, and what it would owe for people missing because of plans elsewhere."""
+        planned, openings = self.planned.on(pool), self._openings.get(pool)
+        return planned if openings is None else planned._replace(mean=planned.mean + openings.planned)
 
     def replace(self, actual: Mapping[str, Actual]) -> None:
         """What was reported of these deals stands instead of their curves; replaces what was reported before."""

@@ -49,7 +49,7 @@ class Asked(NamedTuple):
 
 def asked_of(name: str, plan: Plan, axis: Axis, demand: Demand, capacity: PoolCapacity) -> Asked:
     """What is asked of pool ``name``."""
-    base = np.full(axis.count, plan.pools[name].base_load)
+    base = plan.pools[name].base_load + demand.hiring(name)
     if demand.is_cumulative(name):
         base = np.cumsum(np.where(np.arange(axis.count) >= axis.start, base, 0.0))
     # Work that comes before deals is one more load that no deal explains.
@@ -70,7 +70,7 @@ def project_pool(name: str, plan: Plan, axis: Axis, demand: Demand, capacity: Po
     """What becomes of pool ``name``."""
     pool, cumulative = plan.pools[name], demand.is_cumulative(name)
     base, limit, of_deals, lines, _, first = asked_of(name, plan, axis, demand, capacity)
-    planned = demand.planned.on(name)
+    planned = demand.planned_on(name)
     members = members_of(lines) if any(depth) else None
     tail = from_moments(limit, of_deals, planned)
     waiting: Waiting | None = None

@@ -18,6 +18,7 @@ from services.capacity.domain.capacity import PoolCapacity, capacity_of
 from services.capacity.domain.demand import Demand
 from services.capacity.domain.effects import Decisions, Reports
 from services.capacity.domain.forecasts import Forecasts, Told
+from services.capacity.domain.hiring import in_order, openings_of
 from services.capacity.domain.listing import Listing
 from services.capacity.domain.pool import WHOLE, Asked, Depth, asked_of, project_pool
 from services.capacity.domain.revenue import Retention
@@ -187,8 +188,8 @@ class Projector:
         plan, sent = in_force.plan, self._sent
         positions: list[Position] = []
         work: list[WorkState] = []
-        for name in plan.pools:
-            if name in pools:
+        for name in in_order(plan):
+            if self._demand.hire(name, openings_of(name, plan, axis, sent.positions)) or name in pools:
                 rows, items, overload_cost = project_pool(
                     name, plan, axis, self._demand, self._capacities[name], self._depth
                 )
@@ -196,7 +197,7 @@ class Projector:
                 self._forecasts.levels.work(items)
                 positions += [row for row in rows if sent.positions.get((row.pool, row.week)) != row]
                 work += [item for item in items if sent.work.get(item.work) != item]
-        sent.positions.update({(row.pool, row.week): row for row in positions})
+                sent.positions.update({(row.pool, row.week): row for row in rows})
         sent.work.update({item.work: item for item in work})
         self._listing.unused(self._demand.unplaced())
         listed, counts = self._listing.deals(), self._listing.counts()
