@@ -132,6 +132,25 @@ class Facts:
         return sorted(found, key=lambda deal: (-(deal.amount or 0.0), deal.id))
 
 
+def used(facts: Facts, pool: str, week: str) -> float | None:
+    """The pool's utilisation in the week on expected demand; None where it is not known."""
+    position = facts.positions.get((pool, week))
+    return None if position is None else position.utilisation
+
+
+def used_with_work(facts: Facts, pool: str, week: str) -> float | None:
+    """Utilisation with what the pool's work items need that week to be done when due; None without any that week.
+
+    A work item takes what deals leave. So that it is done in time they must leave its effort, spread over its weeks.
+    """
+    position = facts.positions.get((pool, week))
+    here = [work for work in facts.plan.work.values() if work.pool == pool and work.start <= week <= work.due]
+    if position is None or position.utilisation is None or not position.capacity or not here:
+        return None
+    needed = sum(work.effort / (weeks_between(work.start, work.due) + 1) for work in here)
+    return position.utilisation + needed / position.capacity
+
+
 def stage_class(plan: Plan, deal: Deal) -> str:
     """``open``, ``won`` or ``lost``; empty for a deal whose stage the plan does not have."""
     stage = plan.stages.get(deal.stage or "")

@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from headroom.demo.facts import Facts, bookings, discount, plan_week
+from headroom.demo.facts import Facts, bookings, discount, plan_week, used, used_with_work
 from headroom.demo.summary import Alarm, Revenue, Summary, in_weeks
 from shared.schemas.position import WorkState
 from shared.schemas.recalibration import Recalibration
@@ -95,7 +95,7 @@ def line(facts: Facts) -> str:
         parts.append(f"bookings {seen.won / seen.target:.0%} of {seen.period} ({'green' if seen.green else 'red'})")
     for pool in facts.plan.pools:
         ahead = [p.utilisation or 0.0 for p in facts.positions.values() if p.pool == pool and p.week >= facts.week]
-        parts.append(f"{pool} {max(ahead, default=0.0):.0%}")
+        parts.append(f"{pool} {max(ahead, default=0.0):.0%}" + _with_work_ahead(facts, pool))
     parts += [f"{name} slips {state.slip_weeks:g}" for name, state in facts.work.items() if _is_current(facts, name)]
     return "  ".join(parts)
 
@@ -120,7 +120,7 @@ def bookings_bar(facts: Facts, cells: int = 40) -> Text:
 
 
 def heat_map(facts: Facts, width: int) -> Table:
-    """Utilisation on expected demand, pools × weeks."""
+    """Utilisation on expected demand, pools × weeks; below a pool with work under way, what both ask of it together."""
     count = max(4, (width - NAME_WIDTH - 2) // (CELL_WIDTH + 1))
     known = sorted({week for _, week in facts.positions})
     first = max(known[0], add_weeks(facts.week, -WEEKS_BACK)) if known else facts.week
@@ -131,17 +131,31 @@ def heat_map(facts: Facts, width: int) -> Table:
         style = "bold reverse" if week == facts.week else "dim"
         table.add_column(Text(week[-3:], style=style), width=CELL_WIDTH, justify="right", no_wrap=True)
     for pool in facts.plan.pools:
-        table.add_row(pool, *(_cell(facts, pool, week) for week in weeks))
+        table.add_row(pool, *(_cell(used(facts, pool, week)) for week in weeks))
+        if named := _work_of(facts, pool):
+            also = f" + {named[0] if len(named) == 1 else 'work'}"
+            table.add_row(Text(also, style="italic"), *(_cell(used_with_work(facts, pool, week)) for week in weeks))
     return table
 
 
-def _cell(facts: Facts, pool: str, week: str) -> Text:
-    position = facts.positions.get((pool, week))
-    if position is None or position.utilisation is None:
+def _cell(share: float | None) -> Text:
+    if share is None:
         return Text("–", style="dim")
-    style = next((style for limit, style in HEAT if position.utilisation <= limit), "bold white on red3")
-    mark = "!" if position.utilisation > 1.0 else " "
-    return Text(f"{position.utilisation:4.0%}{mark}"[:CELL_WIDTH], style=style)
+    style = next((style for limit, style in HEAT if share <= limit), "bold white on red3")
+    mark = "!" if round(share, 4) > 1.0 else " "
+    return Text(f"{share:4.0%}{mark}"[:CELL_WIDTH], style=style)
+
+
+def _work_of(facts: Facts, pool: str) -> list[str]:
+    """The work items that the pool owes now or soon."""
+    return [name for name in facts.work if facts.plan.work[name].pool == pool and _is_current(facts, name)]
+
+
+def _with_work_ahead(facts: Facts, pool: str) -> str:
+    named = _work_of(facts, pool)
+    ahead = [used_with_work(facts, pool, week) for at, week in facts.positions if at == pool and week >= facts.week]
+    shares = [share for share in ahead if share is not None]
+    return f" ({max(shares):.0%} with {', '.join(named)})" if named and shares else ""
 
 
 def slip_line(facts: Facts, name: str) -> Text:

@@ -5,10 +5,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import msgspec
+import pytest
 from rich.console import Console
 from rich.text import Text
 
-from headroom.demo.facts import Answered, Facts
+from headroom.demo.facts import Answered, Facts, used, used_with_work
 from headroom.demo.screen import Screen, alarm_words, line, picture, sparkline
 from shared.schemas.deal import Deal, Line
 from shared.schemas.plan_file import parse_plan
@@ -22,11 +23,11 @@ PLAN = parse_plan((EXAMPLE / "plan.yaml").read_text(), "plan.yaml")
 
 def some_facts() -> Facts:
     facts = Facts(PLAN, datetime(2026, 5, 18, 10, tzinfo=UTC))
-    for pool, used in (("engineering", 0.4), ("implementation", 1.88), ("support", 0.95)):
+    for pool, share in (("engineering", 0.4), ("implementation", 1.88), ("support", 0.95)):
         for n in range(12):
             week = add_weeks("2026-W20", n)
             facts.positions[pool, week] = Position(
-                pool=pool, week=week, unit="hours", capacity=100, by_plan=100, utilisation=used
+                pool=pool, week=week, unit="hours", capacity=100, by_plan=100, utilisation=share
             )
     for slip in (0.0, 3.0, 6.0):
         facts.see_work(
@@ -73,6 +74,28 @@ def test_the_picture_says_everything_without_colour() -> None:
     assert "95%!" not in text
     assert "due 2026-W25, done 2026-W31 (week 18 of it)  slips 6 weeks" in text
     assert "the first alarm" in text
+
+
+def test_below_a_pool_stands_what_it_needs_with_the_work_it_owes() -> None:
+    """3840 hours over 12 weeks are 320 a week; the pool has 100, and deals ask for 40 of them."""
+    rows = shown(some_facts()).splitlines()
+    at = next(number for number, row in enumerate(rows) if "│ engineering" in row)
+    assert rows[at].split()[2:4] == ["40%", "40%"]
+    assert rows[at + 1].split()[1:5] == ["+", "core-release", "360%!", "360%!"]
+    assert rows[at + 1].split()[8:10] == ["360%!", "–"]
+    assert sum(" + " in row and "%" in row for row in rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("week", "share"), [("2026-W13", None), ("2026-W14", 3.6), ("2026-W25", 3.6), ("2026-W26", None)]
+)
+def test_work_is_spread_evenly_until_it_is_due(week: str, share: float | None) -> None:
+    facts = some_facts()
+    position = facts.positions["engineering", "2026-W20"]
+    facts.positions = {("engineering", week): msgspec.structs.replace(position, week=week)}
+    assert used(facts, "engineering", week) == 0.4
+    found = used_with_work(facts, "engineering", week)
+    assert found == (None if share is None else pytest.approx(share))
 
 
 def test_the_picture_keeps_within_a_narrow_terminal() -> None:
