@@ -175,6 +175,8 @@ class Input(Part):
     signals: list[Observed] = []
     bookings: list[Booked] | None = None
     milestones: list[Reached] = []
+    effort_drift: dict[Name, Amount] = {}
+    """By pool what won deals take as reported, of what they were planned to."""
     loading: bool | None = None
     """Whether a bulk load is under way from now on."""
 

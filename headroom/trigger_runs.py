@@ -15,7 +15,7 @@ from services.capacity.domain.signals import Signals
 from services.triggers.domain.evaluation import Evaluation
 from services.triggers.domain.rules import compile_rules
 from shared.schemas.episode import Episode
-from shared.schemas.frame import BookingState, Frame, ListedDeal, MilestoneState
+from shared.schemas.frame import BookingState, EffortState, Frame, ListedDeal, MilestoneState
 from shared.schemas.plan import Plan
 from shared.schemas.plan_values import format_duration
 from shared.schemas.position import Position, WorkState
@@ -100,6 +100,7 @@ class _Stage:
         self._signals, self._received = Signals(), 0
         self._bookings: list[BookingState] = []
         self._milestones: dict[str, MilestoneState] = {}
+        self._efforts: dict[str, EffortState] = {}
         self._loading = False
 
     def frame(self, at: timedelta, inputs: list[Input]) -> Frame:
@@ -123,6 +124,7 @@ class _Stage:
             signals=self._signals.states(now.date()),
             bookings=self._bookings,
             milestones=list(self._milestones.values()),
+            efforts=list(self._efforts.values()),
             loading=self._loading,
         )
 
@@ -140,6 +142,7 @@ class _Stage:
         if given.bookings is not None:
             self._bookings = [one.state() for one in given.bookings]
         self._milestones.update({one.milestone: one.state(self._plan) for one in given.milestones})
+        self._efforts.update({pool: EffortState(pool, 1.0, drift, 1) for pool, drift in given.effort_drift.items()})
         if given.loading is not None:
             self._loading = given.loading
 

@@ -78,18 +78,29 @@ class MilestoneState(msgspec.Struct, frozen=True, omit_defaults=True):
     planned: float = 0.0
 
 
+class EffortState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What won ``deals`` take of a pool: ``planned`` by their needs, ``reported`` with what is said to be left of them.
+
+    In the pool's unit; only of deals of which somebody said what is left there.
+    """
+
+    pool: str
+    planned: float
+    reported: float
+    deals: int = 0
+
+
 class Frame(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What changed in one projection, or everything when ``complete`` (after each restore and at week rollover).
 
     ``now`` is the moment it speaks of and the only clock of its readers; ``plan`` is ``id@version``; ``upto`` the
     deals offset applied, by partition; ``book_time`` the newest source time (ms) of a deal in it. ``report_ages`` are
-    seconds since each pool's last report, None: never. ``listed`` and
-    ``listed_counts`` (absent in older frames) replace the former ones whenever they are not None.
-    ``gone`` are positions (pool, week) that no longer exist, which a complete frame need not name. ``signals``,
-    ``bookings`` and ``milestones`` replace the former ones whenever they are not None. While ``loading`` deals come in
-    so fast that only the end of it is worth asking anybody about; a frame that is not loading follows within seconds.
-    ``forecasts`` are those that changed, all of them in a complete frame; None: none did.
-    With ``more`` the rest of the same projection follows in the next frame: only the last of them is to be judged.
+    seconds since each pool's last report, None: never. ``listed`` and ``listed_counts`` (absent in older frames),
+    ``signals``, ``bookings``, ``milestones`` and ``efforts`` replace the former ones whenever they are not None.
+    ``gone`` are positions (pool, week) that no longer exist, which a complete frame need not name. While ``loading``
+    deals come in so fast that only the end of it is worth asking anybody about; a frame that is not loading follows
+    within seconds. ``forecasts`` are those that changed, all of them in a complete frame; None: none did. With ``more``
+    the rest of the same projection follows in the next frame: only the last of them is to be judged.
     """
 
     now: datetime
@@ -107,6 +118,7 @@ class Frame(msgspec.Struct, kw_only=True, omit_defaults=True):
     signals: list[SignalState] | None = None
     bookings: list[BookingState] | None = None
     milestones: list[MilestoneState] | None = None
+    efforts: list[EffortState] | None = None
     forecasts: list[Forecast] | None = None
     loading: bool = False
     more: bool = False

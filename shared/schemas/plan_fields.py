@@ -130,6 +130,8 @@ REPORT = (
     _number("padding", "share", "what is done beyond what is stated, as a share of it; 0 when nothing is"),
     _number("waiting", _UNIT, "work in the pool, observed; else arrivals x time in it (Little's law)"),
     _number("turnaround", "weeks", "time work spends in the pool, observed; else waiting / throughput (Little's law)"),
+    _number("effort_drift", "share", "effort of won deals with what is reported to be left / by the plan's needs; "
+            "unknown without reports of remaining-effort"),
     _text("pool", "the pool's name in the plan"),
 )  # fmt: skip
 

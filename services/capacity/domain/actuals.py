@@ -102,6 +102,20 @@ def apart(pool: str, lines: Sequence[Named], actual: Actual, axis: Axis) -> list
     ]
 
 
+def efforts(pool: str, lines: Sequence[Named], actual: Actual, axis: Axis) -> tuple[float, float] | None:
+    """The effort of one deal on ``pool``: by its curves, and as reported.
+
+    Reported is what the curves had done before, and what was said to be left; None when nothing was said of that.
+    """
+    if pool not in actual.left:
+        return None
+    week, amount = actual.left[pool]
+    start = actual.start_on(pool)
+    curves = [line.units * line.kernel.effort for line in lines]
+    reported = _with_left([_begin(line, start, axis) for line in lines], curves, _place(week, axis), amount)
+    return sum(float(curve.sum()) for curve in curves), sum(float(curve.sum()) for _, curve in reported)
+
+
 def _place(week: str, axis: Axis) -> int:
     return min(max(axis.place(week), -_FARTHEST), _FARTHEST)
 

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from services.capacity.domain.actuals import Actual, Apart, Named, apart
+from services.capacity.domain.actuals import Actual, Apart, Named, apart, efforts
 from services.capacity.domain.axis import Axis
 from services.capacity.domain.book import BookCell
 from services.capacity.domain.groups import Group, Known, PoolDemand, PoolGroup
@@ -34,6 +34,7 @@ from services.capacity.domain.planned import Planned, PlannedDemand
 from services.capacity.domain.tethers import Asking, Tethers
 from services.capacity.domain.timing import timing_of
 from shared.schemas.cell import CellKey
+from shared.schemas.frame import EffortState
 from shared.schemas.plan import Plan
 from shared.schemas.week import add_weeks
 
@@ -240,8 +241,26 @@ class Demand:
 
     def _lines_apart(self, pool: str) -> list[Apart]:
         """The lines whose deals' curves were replaced on ``pool``, in the order of deals."""
+        named = self._named(pool, self._replaced(pool) - self._withheld.get(pool, frozenset()))
+        return [line for deal in sorted(named) for line in apart(pool, named[deal], self._actual[deal], self._axis)]
+
+    def efforts(self) -> list[EffortState]:
+        """By pool what its won deals take by their curves, and as reported; of deals with a report of what is left."""
+        found = []
+        for pool in self._plan.pools if self._actual else ():
+            about = frozenset(deal for deal, actual in self._actual.items() if pool in actual.left)
+            named = self._named(pool, about) if about else {}
+            won = {deal: lines for deal, lines in named.items() if all(line.won for line in lines)}
+            each = [efforts(pool, won[deal], self._actual[deal], self._axis) for deal in sorted(won)]
+            planned = sum(one[0] for one in each if one is not None)
+            reported = sum(one[1] for one in each if one is not None)
+            if each:
+                found.append(EffortState(pool, planned, reported, len(each)))
+        return found
+
+    def _named(self, pool: str, about: frozenset[str]) -> dict[str, list[Named]]:
+        """The lines of the deals ``about`` that ask ``pool``, by deal."""
         named: dict[str, list[Named]] = {}
-        about = self._replaced(pool) - self._withheld.get(pool, frozenset())
         for asking in sorted(self._on_pool[pool]):
             group, kernel = self._groups[asking], self._tethers.of(asking)[pool]
             there, first = self._names(asking, group) & about, self._tethers.first_of(asking)
@@ -251,7 +270,7 @@ class Demand:
                     if deal in there and timing.counts != "exposure":
                         line = Named(deal, asking, kernel, group.won, units, chance, timing.place, first)
                         named.setdefault(deal, []).append(line)
-        return [line for deal in sorted(named) for line in apart(pool, named[deal], self._actual[deal], self._axis)]
+        return named
 
     def _alone(self, pool: str, line: Apart) -> PoolGroup:
         """A line as a group of its own: one unit of what it asks, which begins with the axis."""

@@ -24,7 +24,7 @@ from services.capacity.domain.pool import WHOLE, Asked, Depth, asked_of, project
 from services.capacity.domain.revenue import Retention
 from services.capacity.domain.signals import Signals
 from shared.schemas.cell import CellKey
-from shared.schemas.frame import BookingState, Frame, ListedCount, ListedDeal, MilestoneState, SignalState
+from shared.schemas.frame import BookingState, EffortState, Frame, ListedCount, ListedDeal, MilestoneState, SignalState
 from shared.schemas.plan import Plan
 from shared.schemas.position import Position, WorkState
 from shared.schemas.signal import Signal
@@ -52,6 +52,7 @@ class _Sent:
     signals: list[SignalState] = field(default_factory=list)
     bookings: list[BookingState] = field(default_factory=list)
     milestones: list[MilestoneState] = field(default_factory=list)
+    efforts: list[EffortState] = field(default_factory=list)
     loading: bool = False
 
 
@@ -141,7 +142,9 @@ class Projector:
         frame = self._frame(now, in_force, axis, changed_pools, complete)
         self._dirty = False
         told = frame.positions or frame.work or frame.listed is not None or frame.listed_counts is not None
-        told = told or any(each is not None for each in (frame.signals, frame.bookings, frame.milestones))
+        told = told or any(
+            each is not None for each in (frame.signals, frame.bookings, frame.milestones, frame.efforts)
+        )
         told = told or frame.forecasts is not None
         if not (complete or beat or told or settled):
             return None
@@ -208,6 +211,8 @@ class Projector:
         new_signals, new_bookings = complete or signals != sent.signals, complete or bookings != sent.bookings
         new_milestones = complete or milestones != sent.milestones
         sent.signals, sent.bookings, sent.milestones = signals, bookings, milestones
+        efforts = self._demand.efforts()
+        new_efforts, sent.efforts = complete or efforts != sent.efforts, efforts
         forecasts = self._forecasts.make(now, self.retention.on(axis.today), complete)
         sent.loading = self._bulk.loading
         marks = self.book.marks
@@ -226,6 +231,7 @@ class Projector:
             signals=signals if new_signals else None,
             bookings=bookings if new_bookings else None,
             milestones=milestones if new_milestones else None,
+            efforts=efforts if new_efforts else None,
             forecasts=forecasts if forecasts or complete else None,
             loading=sent.loading,
         )

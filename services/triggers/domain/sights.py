@@ -151,6 +151,11 @@ class ReportSight:
     def turnaround(self) -> float | None:
         return self._signals.stay
 
+    @property
+    def effort_drift(self) -> float | None:
+        effort = self.table.efforts.get(self.pool)
+        return effort.reported / effort.planned if effort is not None and effort.planned > 0 else None
+
 
 @dataclass(frozen=True)
 class SignalSight:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
-from shared.schemas.frame import BookingState, Frame, ListedDeal, MilestoneState, SignalState
+from shared.schemas.frame import BookingState, EffortState, Frame, ListedDeal, MilestoneState, SignalState
 from shared.schemas.position import Position, WorkState
 from shared.schemas.week import weeks_between
 
@@ -42,6 +42,8 @@ class Table:
     bookings: dict[str, BookingState] | None = None
     """By product; the empty one is all of them."""
     milestones: dict[str, MilestoneState] = field(default_factory=dict)
+    efforts: dict[str, EffortState] = field(default_factory=dict)
+    """By pool."""
     by_reason: Mapping[str, int] = field(default_factory=dict)
     """How many deals are listed by reason, those too many to be named included."""
     worth: dict[str, float] = field(default_factory=dict)
@@ -59,7 +61,7 @@ class Table:
         moved_on = frame.plan != self.plan or frame.week != self.week or frame.now.date() != self.day
         if frame.complete:
             self.whole = True
-            self.positions, self.work, self.milestones = {}, {}, {}
+            self.positions, self.work, self.milestones, self.efforts = {}, {}, {}, {}
             self.listed = self.signals = self.bookings = None
         self.now, self.week, self.plan = frame.now, frame.week, frame.plan
         for pool, week in frame.gone:
@@ -93,6 +95,8 @@ class Table:
             self.bookings = {state.product: state for state in frame.bookings}
         if frame.milestones is not None:
             self.milestones = {state.milestone: state for state in frame.milestones}
+        if frame.efforts is not None:
+            self.efforts = {state.pool: state for state in frame.efforts}
 
     def from_now_on(self, pool: str, weeks: int | None) -> list[Position]:
         """The pool's positions from the present week on, in order, at most of the first so many ``weeks``."""

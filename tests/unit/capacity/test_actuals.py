@@ -221,3 +221,47 @@ def test_updates_equal_a_projection_from_nothing(events: list[tuple[Any, bool]])
     projector.project(NOW, FORCE)
     whole = frame(dict(sorted(book.items(), reverse=True)), *reports)
     assert projector.positions == {(row.pool, row.week): row for row in whole.positions}
+
+
+LEFT = said("remaining-effort", pool="eng", amount=70.0, week="2026-W17")
+
+
+@pytest.mark.parametrize(
+    ("stage", "reports", "efforts"),
+    [
+        # Two units are 80 h over four weeks from W15 on; by W17 the curve has done 40.
+        pytest.param("won", [LEFT], [("eng", 80, 110, 1)], id="more is left than was planned"),
+        pytest.param(
+            "won",
+            [said("remaining-effort", pool="eng", amount=40.0, week="2026-W17")],
+            [("eng", 80, 80, 1)],
+            id="as planned",
+        ),
+        pytest.param("won", [LEFT, START], [("eng", 80, 70, 1)], id="begun later it had done nothing yet"),
+        pytest.param("won", [START], [], id="nothing said of what is left"),
+        pytest.param("open", [LEFT], [], id="not won yet"),
+        pytest.param("won", [said("remaining-effort", "crm/9", pool="eng", amount=1.0)], [], id="of nobody"),
+    ],
+)
+def test_what_won_deals_take_as_reported_beside_what_was_planned(
+    stage: str, reports: list[Report], efforts: list[tuple[str, float, float, int]]
+) -> None:
+    found = frame(one(stage), *reports).efforts
+    assert found is not None
+    assert [(each.pool, each.planned, each.reported, each.deals) for each in found] == [
+        (pool, pytest.approx(planned), pytest.approx(reported), count) for pool, planned, reported, count in efforts
+    ]
+
+
+def test_efforts_are_told_when_they_change() -> None:
+    projector = Projector(WHOLE)
+    projector.cells_changed(Partition(projector.book).put(one()))
+    first = projector.project(NOW, FORCE)
+    tell(projector, LEFT)
+    second = projector.project(NOW + timedelta(minutes=1), FORCE)
+    third = projector.project(NOW + timedelta(hours=2), FORCE)
+    assert [made.efforts is None for made in (first, second, third) if made is not None] == [False, False, True]
+    tell(projector, said("remaining-effort", pool="eng", amount=70.0, week="2026-W17", time=2, withdrawn=True))
+    last = projector.project(NOW + timedelta(hours=3), FORCE)
+    assert last is not None
+    assert last.efforts == []

@@ -14,7 +14,7 @@ from services.triggers.domain.metrics import Observed, change, divergence, pace,
 from services.triggers.domain.observation import Scene, row_of
 from services.triggers.domain.rules import compile_rules
 from services.triggers.domain.table import Table
-from shared.schemas.frame import BookingState, ListedDeal, MilestoneState, SignalState
+from shared.schemas.frame import BookingState, EffortState, ListedDeal, MilestoneState, SignalState
 from shared.schemas.plan import Plan
 from shared.schemas.plan_fields import NEVER, WATCHED
 from shared.schemas.position import Position
@@ -257,6 +257,7 @@ def fields(watch: str, scope: str, **where: Any) -> dict[str, Any]:
             signals=SIGNALS,
             bookings=[BookingState("", 3.0, 2.0, 9.0, 4.0), BookingState("enterprise", 3.0, 2.0, 7.0, 4.0, 30.0, 20.0)],
             milestones=[MilestoneState("q2", "enterprise", "2026-06-30", 40.0, 5.0, 15.0, 10.0)],
+            efforts=[EffortState("implementation", 120.0, 156.0, 2)],
         )
     )
     rule = compile_rules("p@1", content(watch, **where)).rules["overcommitted"]
@@ -289,7 +290,9 @@ def test_fields_of_reports() -> None:
     assert (found["stated"], found["observed"]) == (100.0, pytest.approx(75.0))
     assert found["divergence"] == pytest.approx(1 / 3)
     assert (found["padding"], found["waiting"], found["turnaround"]) == (0.0, 30.0, 0.5)
+    assert found["effort_drift"] == pytest.approx(1.3)
     silent = fields("report", "engineering")
+    assert silent["effort_drift"] is None
     assert (silent["report_age"], silent["overdue"], silent["stated"], silent["divergence"]) == (
         NEVER,
         None,
