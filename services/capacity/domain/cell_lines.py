@@ -17,7 +17,7 @@ Of = TypeVar("Of", OwnSums, StageSums, ListSums)
 class DealLine(NamedTuple):
     """One line of a deal as its cell holds it; ``p`` None: its stage's, ``listed`` None: it brings no list price.
 
-    ``no_rate``: its money is left out.
+    ``no_rate``: its money is left out. It counts ``times`` over: an overlay may ask for a third more deals like it.
     """
 
     deal: str
@@ -30,6 +30,7 @@ class DealLine(NamedTuple):
     arr: float
     close: str
     no_rate: bool = False
+    times: float = 1.0
 
 
 def lines_of(deal: str, record: DealRecord) -> list[DealLine]:
@@ -116,18 +117,16 @@ def _change(book: Book, lines: Iterable[DealLine], sign: int) -> set[CellKey]:
 
 def sums_of(key: CellKey, lines: Sequence[DealLine], sign: int = 1) -> BookCell:
     """What lines of one cell sum to (or its negative), naming none."""
-    rows = np.array(
-        [
-            (
-                line.q,
-                OF_STAGE if line.p is None else line.p,
-                line.net,
-                NO_RATE if line.no_rate else NO_LIST if line.listed is None else line.listed,
-                line.arr,
-            )
-            for line in lines
-        ]
-    )
+    total = _plain_sums(key, lines, sign)
+    for line in lines:
+        if line.times != 1.0:
+            total = together(total, scaled(_plain_sums(key, [line], sign), line.times - 1.0))
+    return total
+
+
+def _plain_sums(key: CellKey, lines: Sequence[DealLine], sign: int) -> BookCell:
+    """Each line counted once."""
+    rows = np.array([(one.q, _or(one.p, OF_STAGE), one.net, _listed(one), one.arr) for one in lines])
     sums = Sums()
     sums.change(np.zeros(len(rows), np.intp), rows, np.full(len(rows), float(sign)))
     (row,) = sums.rows(np.zeros(1, np.intp))
@@ -139,6 +138,23 @@ def sums_of(key: CellKey, lines: Sequence[DealLine], sign: int = 1) -> BookCell:
         ListSums(round(listed[0]), listed[1], listed[2], listed[3], round(listed[4])),
         (),
     )
+
+
+def scaled(cell: BookCell, times: float) -> BookCell:
+    """Every sum times a factor, naming none. Counts may become fractions: such a cell is never written."""
+    own, stage, listed = (
+        type(sums)(*(value * times for value in msgspec.structs.astuple(sums)))
+        for sums in (cell.own, cell.stage, cell.listed)
+    )
+    return msgspec.structs.replace(cell, own=own, stage=stage, listed=listed, members=())
+
+
+def _listed(line: DealLine) -> float:
+    return NO_RATE if line.no_rate else _or(line.listed, NO_LIST)
+
+
+def _or(value: float | None, missing: float) -> float:
+    return missing if value is None else value
 
 
 def together(one: BookCell, other: BookCell) -> BookCell:
@@ -158,7 +174,10 @@ def _added(one: Of, other: Of) -> Of:
 
 
 def _members(cell: BookCell | None, lines: Sequence[DealLine]) -> tuple[Member, ...]:
-    new = [Member(line.deal, line.line, line.q, line.p, line.net, line.close, line.no_rate) for line in lines]
+    # Less than one of a line is nobody's in particular.
+    new = [
+        Member(one.deal, one.line, one.q, one.p, one.net, one.close, one.no_rate) for one in lines if one.times >= 1.0
+    ]
     return tuple(sorted((*(cell.members if cell is not None else ()), *new), key=_by_size))
 
 
