@@ -12,6 +12,7 @@ from headroom.doctor import doctor
 from headroom.door import Refused
 from headroom.rebuild import rebuild
 from headroom.up import up
+from headroom.what_if import what_if
 from shared.errors import ConfigurationError, HeadroomError, NotReady
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app.command("asyncapi")(asyncapi)
 app.command("doctor")(doctor)
 app.command("rebuild")(rebuild)
 app.command("backtest")(backtest)
+app.command("what-if")(what_if)
 app.add_typer(plan.app, name="plan")
 app.add_typer(load.app, name="load")
 app.add_typer(triggers.app, name="triggers")

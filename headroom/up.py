@@ -161,7 +161,8 @@ def _announce(system: LocalSystem, console: Console, as_json: bool) -> None:
     if system.api_key:
         out.print(f"        The key is in {key_file}. To use this system from another terminal:")
         out.print(f'        export HEADROOM_API_KEY="$(cat {key_file})" HEADROOM_URL={system.door_url} \\')
-        out.print(f"               HEADROOM_NOTIFIER_URL={system.notifier_url}")
+        out.print(f"               HEADROOM_NOTIFIER_URL={system.notifier_url} \\")
+        out.print(f"               HEADROOM_CAPACITY_URL={system.capacity_url}")
     if not isinstance(system.broker, NamedBroker) and not isinstance(system.database, NamedDatabase):
         out.print("        For `headroom keys`, `topics`, `dead-letters` and `rebuild`, which use broker and database:")
         database_url = quote(system.database_url)

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import problems
 from shared.db import DATABASE_ERRORS, is_away
@@ -59,6 +60,27 @@ def answer_while_database_is_away(app: FastAPI) -> None:
 
     for kind in DATABASE_ERRORS:
         app.add_exception_handler(kind, on_error)
+
+
+class BodyLimit:
+    """Middleware: refuses bodies over ``largest`` bytes, declared or not, before they are in memory."""
+
+    def __init__(self, app: ASGIApp, largest: int) -> None:
+        self._app, self._largest = app, largest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        read = 0
+
+        async def limited() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._largest:
+                # An HTTPException, because that is what a route passes on when it cannot read its body.
+                raise HTTPException(413, f"the body is over {self._largest} bytes")
+            return message
+
+        await self._app(scope, limited if scope["type"] == "http" else receive, send)
 
 
 class Server(uvicorn.Server):

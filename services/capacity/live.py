@@ -16,9 +16,9 @@ from typing import Any, Final, TypeVar
 
 from services.capacity import metrics
 from services.capacity.domain.projector import PlanInForce, Projector
+from services.capacity.domain.what_if import told_by
 from shared.clock import Clock
 from shared.errors import NotReady
-from shared.schemas.frame import Frame
 from shared.settings import KafkaSettings
 from shared.streams.restore import TableReader
 from shared.streams.safety import Fail, end_process
@@ -42,6 +42,11 @@ class Live:
     now: datetime
     in_force: PlanInForce
     told: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def reached(self) -> dict[int, int]:
+        """The deals offset applied, by partition."""
+        return {partition: mark.upto for partition, mark in self.projector.book.marks.items()}
 
 
 class LiveBook:
@@ -80,6 +85,10 @@ class LiveBook:
             for reader in started:
                 await reader.stop()
             self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def reached(self) -> dict[int, int]:
+        """How far the book is: the deals offset applied, by partition."""
+        return await self.ask(lambda live: live.reached)
 
     async def ask(self, question: Callable[[Live], Answer]) -> Answer:
         """The answer of ``question``, which runs in the book's thread and must not change it.
@@ -128,14 +137,5 @@ class LiveBook:
             if in_force is None:
                 raise NotReady("no plan is in force", do="Publish one: `headroom plan apply FILE`.")
             made = self._projector.project(now, in_force)
-            if made is not None:
-                self._told.update(_replaced(made))
-                # Frames carry those that changed; the projector knows all.
-                self._told["forecasts"] = list(self._projector.told.forecasts.values())
+            self._told.update(told_by(made))
             return question(Live(self._projector, now, in_force, dict(self._told)))
-
-
-def _replaced(made: Frame) -> dict[str, Any]:
-    """The parts of a frame that are told as a whole whenever they change."""
-    parts = ("listed", "listed_counts", "bookings", "milestones", "signals")
-    return {name: value for name in parts if (value := getattr(made, name, None)) is not None}

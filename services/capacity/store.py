@@ -227,6 +227,8 @@ _FORECAST_NAMES = text("""
     SELECT DISTINCT period AS name FROM forecasts WHERE :what = 'period'
     UNION SELECT DISTINCT segment FROM forecasts WHERE :what = 'segment' ORDER BY name LIMIT 20""")
 _DEAL = text("SELECT CAST(data AS text) FROM deals WHERE id = :id")
+_DEALS = text("SELECT CAST(data AS text) FROM deals WHERE id = ANY(:ids)")
+_REACHED = text("SELECT partition, next_offset FROM views_offsets WHERE topic = :topic")
 _LISTED_OF_DEAL = text("SELECT reason, deal, exposure FROM listed_deals WHERE deal = :deal ORDER BY reason")
 _LISTED = text("""
     SELECT reason, deal, exposure FROM listed_deals
@@ -303,6 +305,16 @@ class Snapshot:
         """A deal as it was last known, deleted ones too."""
         row = await self._connection.scalar(_DEAL, {"id": deal})
         return None if row is None else _deal(row)
+
+    async def deals(self, ids: Sequence[str]) -> dict[str, Deal]:
+        """Those of ``ids`` that are known, deleted ones too, by id."""
+        found = (_deal(row) for row in await self._connection.scalars(_DEALS, {"ids": list(ids)}))
+        return {deal.id: deal for deal in found}
+
+    async def reached(self, topic: str) -> dict[int, int]:
+        """How far each partition of ``topic`` is in these tables: the next offset."""
+        rows = await self._connection.execute(_REACHED, {"topic": topic})
+        return {row.partition: row.next_offset for row in rows}
 
     async def stressed_by(self, deal: str) -> tuple[list[Position], list[WorkState]]:
         """The positions and work items among whose causes the deal is named."""

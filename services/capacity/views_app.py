@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from fastapi import FastAPI
 
-from services.capacity import api, questions
+from services.capacity import api, overlays, questions
 from services.capacity.agents import Plans, ProjectShard
 from services.capacity.domain.projector import Projector
 from services.capacity.live import LiveBook
@@ -14,7 +14,7 @@ from services.capacity.store import ReadingModels, WritingModels
 from services.capacity.views import PublishedPlans, ViewsSink
 from shared.access import Keys
 from shared.db import create_engine
-from shared.http import create_ops_app, serve
+from shared.http import BodyLimit, create_ops_app, serve
 from shared.settings import Settings
 from shared.streams.app import run
 from shared.streams.health import Health
@@ -24,6 +24,8 @@ from shared.streams.shards import Record, SinkRole
 from shared.topics import DEALS, FRAMES, PLANS
 
 CONNECTIONS = 10
+LARGEST_OVERLAY = 2 * 1024 * 1024
+"""Bytes of a request: a whole plan with its deals is less."""
 LOOK_EVERY = 2.0
 """Seconds between looks whether the tables still hold what this process wrote."""
 
@@ -43,6 +45,8 @@ class ViewsProcess:
         self.app.state.keys = Keys(self._engine, settings.bootstrap_key_hash)
         models = ReadingModels(self._engine)
         questions.install(self.app, self._live, models)
+        self.app.include_router(overlays.router)
+        self.app.add_middleware(BodyLimit, largest=LARGEST_OVERLAY)
         api.install(self.app, models, self._plans.get)
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -5,6 +5,7 @@ which have the same shape.
 """
 # ruff: noqa: RUF012 — pydantic copies a field's default for every instance.
 
+import re
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
@@ -12,6 +13,9 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from shared.schemas.deal import DealType
 from shared.schemas.plan_values import Amount, Day, Label, Name, Part, Positive, Share, Week
 from shared.schemas.week import add_weeks, monday
+
+DEEPEST: Final = 40
+_UNREADABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 MOST_WEEKS: Final = 520
 """Weeks that a list or a span may name."""
@@ -65,7 +69,7 @@ class Which(Part):
     segments: Annotated[list[str], Field(min_length=1, max_length=200)] | None = None
     products: Annotated[list[Label], Field(min_length=1, max_length=200)] | None = None
     stages: Annotated[list[Label], Field(min_length=1, max_length=200)] | None = None
-    class_: Annotated[Literal["open", "won"], Field(alias="class")] | None = None
+    class_: Literal["open", "won"] | None = Field(None, alias="class")
     """Of the stage, by the plan in force."""
     types: Annotated[list[DealType], Field(min_length=1)] | None = None
     custom: bool | None = None
@@ -170,6 +174,22 @@ class CapacityChange(Part):
         return self
 
 
+def _readable(value: Any, depth: int = 0) -> Any:
+    """Refuse what no database, plan or answer can hold, wherever it stands."""
+    if depth > DEEPEST:
+        raise ValueError(f"nested deeper than {DEEPEST} levels")
+    if isinstance(value, str) and _UNREADABLE.search(value):
+        raise ValueError("text with characters that no text has")
+    if isinstance(value, dict):
+        for key, each in value.items():
+            _readable(key, depth + 1)
+            _readable(each, depth + 1)
+    elif isinstance(value, list):
+        for each in value:
+            _readable(each, depth + 1)
+    return value
+
+
 class WhatIf(Part):
     """An overlay: what is changed, in this order — the plan, capacity, deals (one change after the other), new ones."""
 
@@ -182,6 +202,11 @@ class WhatIf(Part):
     capacity: Annotated[list[CapacityChange], Field(max_length=1000)] = []
     deals: Annotated[list[DealChange], Field(max_length=200)] = []
     new_deals: Annotated[list[NewDeal], Field(max_length=500)] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _can_be_read(cls, value: Any) -> Any:
+        return _readable(value)
 
     @model_validator(mode="after")
     def _changes_something(self) -> "WhatIf":

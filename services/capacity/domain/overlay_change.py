@@ -22,7 +22,7 @@ class Effect:
     """A change in terms of the plan: ``stage`` None and ``probability`` None leave them; ``gone``: they ask nothing.
 
     ``of_stage``: lines lose the probabilities they brought. ``not_before``: what would have closed earlier closes then.
-    ``price`` and ``volume`` are factors.
+    ``price`` and ``volume`` are factors. ``settled`` are the plan's stages that are won or lost.
     """
 
     stage: str | None = None
@@ -35,6 +35,11 @@ class Effect:
     not_before: date | None = None
     price: float = 1.0
     volume: float = 1.0
+    settled: frozenset[str] = frozenset()
+
+    def probability_in(self, stage: str) -> float | None:
+        """The probability that lines get which were in ``stage``; None: they keep theirs, as do won and lost ones."""
+        return None if (self.stage or stage) in self.settled else self.probability
 
 
 def effect_of(change: DealChange, plan: Plan, today: date) -> Effect:
@@ -47,13 +52,12 @@ def effect_of(change: DealChange, plan: Plan, today: date) -> Effect:
         later=change.close_later_weeks or 0,
         price=1.0 - (change.discount or 0.0),
         volume=1.0 if change.volume is None else change.volume,
+        settled=frozenset(name for name, stage in plan.stages.items() if stage.class_ != "open"),
     )
     if change.outcome is not None:
         stage = stage_of(plan, change.outcome)
         found = replace(found, stage=stage, gone=stage is None, not_before=today if change.close is None else None)
-    if found.stage is not None and plan.stages[found.stage].class_ != "open":
-        found = replace(found, of_stage=True, probability=None)
-    return found
+    return replace(found, of_stage=found.stage in found.settled)
 
 
 def stage_of(plan: Plan, kind: str) -> str | None:
@@ -84,7 +88,8 @@ def changed_line(line: DealLine, effect: Effect) -> DealLine | None:
         return None
     close = _close(date.fromisoformat(line.close) if line.close else None, effect)
     week, month = (week_of(close), close.isoformat()[:7]) if close else ("", "")
-    own = None if effect.of_stage else line.p if effect.probability is None else effect.probability
+    said = effect.probability_in(line.key.stage)
+    own = None if effect.of_stage else line.p if said is None else said
     return line._replace(
         key=_key(line.key, effect, week, month),
         p=own,
@@ -99,7 +104,7 @@ def changed_cell(cell: BookCell, effect: Effect) -> BookCell | None:
     """The cell after ``effect`` on all its lines; None: it is gone. Its largest lines are changed with it."""
     if effect.gone:
         return None
-    close = _close(middle(cell.key.week, cell.key.month) if cell.key.week else None, effect)
+    close = _close(_about(cell), effect)
     week, month = (week_of(close), close.isoformat()[:7]) if close else ("", "")
     own, stage = _with_probability(cell, effect)
     found = BookCell(_key(cell.key, effect, week, month), own, stage, cell.listed, _members(cell, effect))
@@ -112,6 +117,13 @@ def merged(cells: list[BookCell]) -> dict[CellKey, BookCell]:
     for cell in cells:
         found[cell.key] = together(found[cell.key], cell) if cell.key in found else cell
     return found
+
+
+def _about(cell: BookCell) -> date | None:
+    """A day on which its lines close: all do in one week, and of the month the largest is taken to speak."""
+    if cell.members and cell.members[0].close:
+        return date.fromisoformat(cell.members[0].close)
+    return middle(cell.key.week, cell.key.month) if cell.key.week else None
 
 
 def _close(close: date | None, effect: Effect) -> date | None:
@@ -134,10 +146,10 @@ def _key(key: CellKey, effect: Effect, week: str, month: str) -> CellKey:
 
 
 def _members(cell: BookCell, effect: Effect) -> tuple[Member, ...]:
-    found = []
+    found, said = [], effect.probability_in(cell.key.stage)
     for member in cell.members:
         close = _close(date.fromisoformat(member.close) if member.close else None, effect)
-        own = None if effect.of_stage else member.p if effect.probability is None else effect.probability
+        own = None if effect.of_stage else member.p if said is None else said
         found.append(
             msgspec.structs.replace(
                 member, p=own, net=member.net * effect.price, close=close.isoformat() if close else ""
@@ -148,12 +160,12 @@ def _members(cell: BookCell, effect: Effect) -> tuple[Member, ...]:
 
 def _with_probability(cell: BookCell, effect: Effect) -> tuple[OwnSums, StageSums]:
     """The sums once all lines take their stage's probability, or one that is said, or (neither) as they are."""
-    if not effect.of_stage and effect.probability is None:
+    p = effect.probability_in(cell.key.stage)
+    if not effect.of_stage and p is None:
         return cell.own, cell.stage
     count, q, q2, q3, net = _totals(cell)
-    if effect.of_stage:
+    if p is None:
         return OwnSums(), StageSums(count, q, q2, q3, net)
-    p = effect.probability or 0.0
     own = OwnSums(
         count=count,
         p=count * p,

@@ -389,4 +389,4 @@ async def test_a_body_over_the_limit_is_not_read_to_its_end(service: Service) ->
     for body in (b"x" * 2_000_000, endless()):
         async with service.api.post("/v1/subscriptions", data=body) as response:
             assert response.status == 413
-            assert (await response.json(content_type=None))["title"] == "the body is over 1048576 bytes"
+            assert (await response.json(content_type=None))["detail"] == "the body is over 1048576 bytes"

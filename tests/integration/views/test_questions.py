@@ -1,5 +1,7 @@
 """Questions to the live book over HTTP: the processes run on a real broker and database."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import date
@@ -14,7 +16,7 @@ from shared.schemas.deal import Deal, Line, encode
 from shared.topics import DEALS
 from tests.integration.capacity.system import Topics, at
 from tests.integration.operator.conftest import log, migrated_url  # noqa: F401 — fixtures
-from tests.integration.operator.processes import environment, running
+from tests.integration.operator.processes import environment, headroom, running
 from tests.unit.capacity.plans import plan, work_pool
 from tests.waiting import eventually
 
@@ -92,3 +94,102 @@ async def test_causes_and_stresses_are_of_the_book_as_it_is_shown(system: Runnin
     assert "it has eng" in problem["detail"]
     assert (await system.get("/v1/positions/eng/1999-W01/causes", 404))["title"] == "no such position"
     assert (await system.get("/v1/deals/crm/99/stresses", 404))["title"] == "no such deal"
+
+
+async def asked(system: Running, overlay: dict[str, Any], status: int = 200) -> Any:
+    async with system.session.post("/v1/what-if", json=overlay) as answer:
+        body = await answer.json(content_type=None)
+        assert answer.status == status, body
+        return body
+
+
+async def test_a_hundred_overlays_at_once_leave_what_is_live_as_it_is(system: Running) -> None:
+    before = (await system.get("/v1/positions"))["rows"]
+    expected = {row["week"]: row["expected"] for row in before}
+
+    async def won(number: int) -> None:
+        """Deal ``number`` is won: its half becomes whole, and no other deal's does."""
+        body = await asked(system, {"deals": [{"of": {"ids": [f"crm/{number}"]}, "outcome": "won"}]})
+        # What waits from these weeks is worked off in later ones.
+        rows = {row["week"]: row for row in body["positions"] if "booked" in row["difference"]}
+        assert body["deal_lines"] == [1.0]
+        assert sorted(rows) == [f"2026-W{week}" for week in (14, 15, 16, 17)]
+        for week, row in rows.items():
+            assert row["before"]["expected"] == expected[week]
+            assert row["difference"]["booked"] == pytest.approx(number * 10 / 4)
+            assert row["difference"]["expected"] == pytest.approx(-number * 10 / 4 * 0.5)
+
+    await asyncio.gather(*(won(1 + number % DEALS_MADE) for number in range(100)))
+    assert (await system.get("/v1/positions"))["rows"] == before
+    causes = await system.get(f"/v1/positions/eng/{WEEK}/causes")
+    assert causes["demand"] == expected[WEEK]
+
+
+def units_lost(answer: Any) -> float:
+    """How many units of an open deal are no longer expected in the first week."""
+    (row,) = (row for row in answer["positions"] if row["week"] == WEEK)
+    return -float(row["difference"]["expected"]) / (10 / 4 * 0.5)
+
+
+async def test_deals_that_change_meanwhile_are_taken_as_they_are_then(system: Running) -> None:
+    """Whatever moment the answer is of, before and after differ by the deal as it was at that moment."""
+    versions = 12
+
+    async def change() -> None:
+        for version in range(2, versions + 1):
+            line = Line("basic", quantity=7.0 + version, probability=0.5)
+            one = made(7, version=version, lines=[line])
+            await system.log.write(DEALS, [(one.id.encode(), encode(one))])
+            await asyncio.sleep(0.05)
+
+    changing = asyncio.create_task(change())
+    sizes = []
+    while not changing.done() or len(sizes) < 3:
+        async with system.session.post(
+            "/v1/what-if", json={"deals": [{"of": {"ids": ["crm/7"]}, "outcome": "lost"}]}
+        ) as answer:
+            body = await answer.json()
+            if answer.status == 503:
+                assert "Retry-After" in answer.headers
+                continue
+            assert answer.status == 200, body
+            sizes.append(units_lost(body))
+    await changing
+    assert all(size == pytest.approx(round(size)) for size in sizes), sizes
+    assert {round(size) for size in sizes} <= {7, *range(9, 7 + versions + 1)}
+
+    async def newest() -> bool:
+        body = await asked(system, {"deals": [{"of": {"ids": ["crm/7"]}, "outcome": "lost"}]})
+        return units_lost(body) == pytest.approx(7 + versions)
+
+    await eventually(newest, within=20)
+
+
+async def test_the_command_shows_before_and_after_and_names_what_does_not_fit(system: Running, tmp_path: Path) -> None:
+    file = tmp_path / "overlay.yaml"
+    url = str(system.session._base_url)
+    variables = {"HEADROOM_CAPACITY_URL": url, "HEADROOM_API_KEY": KEY}
+    file.write_text(
+        "what_if: two more people\n"
+        "capacity: [{pool: eng, capacity: 1100, weeks: 2026-W14..2026-W15}]\n"
+        "deals: [{of: {products: [basic]}, close_later_weeks: 1}]\n"
+        "plan_changes: {work: {release: {effort: 2000}}}\n"
+    )
+    said = await headroom("what-if", str(file), variables=variables)
+    assert "two more people: plan small@1 with changes" in said.output
+    assert "release" in said.output
+    whole = json.loads((await headroom("what-if", str(file), "--json", variables=variables)).output)
+    assert whole["deal_lines"] == [40.0]
+    first = next(row for row in whole["positions"] if row["week"] == WEEK)
+    assert (first["difference"]["capacity"], first["after"]["expected"]) == (100.0, 0.0)
+    (item,) = whole["work"]
+    assert item["difference"]["effort"] == -1000.0
+
+    file.write_text("deals:\n  - of: {ids: [crm/1, crm/404]}\n    outcome: won\n")
+    said = await headroom("what-if", str(file), variables=variables, exit_code=1)
+    assert "overlay.yaml:2:23: no deal 'crm/404' is known" in str(said.exception)
+    file.write_text("plan_changes:\n  pools:\n    eng:\n      owner: zoe\n")
+    said = await headroom("what-if", str(file), variables=variables, exit_code=1)
+    assert "overlay.yaml:4:14: pools.eng.owner: " in str(said.exception)
+    said = await headroom("what-if", str(file), variables=variables | {"HEADROOM_API_KEY": "hr_no"}, exit_code=1)
+    assert "unknown or revoked API key" in str(said.exception)

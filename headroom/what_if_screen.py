@@ -1,0 +1,106 @@
+"""The answer to a what-if for people: tables of before and after, what is worse in red and what is better in green."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+_WORSE, _BETTER = "red", "green"
+
+
+def show(answer: dict[str, Any], console: Console | None = None) -> None:
+    """Print what an overlay changes."""
+    out = console or Console()
+    name = f"[bold]{escape(answer['what_if'])}[/bold]: " if answer.get("what_if") else ""
+    plan = f"plan {answer['plan']}" + (" with changes" if answer["plan_changed"] else "")
+    out.print(f"{name}{escape(plan)}, as of {escape(answer['as_of'])}", highlight=False)
+    for number, lines in enumerate(answer["deal_lines"], 1):
+        note = " — nothing is meant by it" if lines == 0 else ""
+        out.print(f"change {number} of deals: {_number(lines)} deal lines{note}", highlight=False)
+    if not answer["positions_changed"] and not answer["work"]:
+        out.print("No position and no work item would be different.")
+    if answer["pools"]:
+        out.print(_pools(answer["pools"]))
+    if answer["positions"]:
+        out.print(_positions(answer["positions"]))
+    more = answer["positions_changed"] - len(answer["positions"])
+    if more > 0:
+        out.print(f"{more:,} further weeks change less; --rows names more, --json all.", highlight=False)
+    if answer["work"]:
+        out.print(_work(answer["work"]))
+    for part in ("milestones", "forecasts"):
+        if part in answer:
+            out.print(f"{part} change too: --json has them before and after.", highlight=False)
+
+
+def _pools(pools: list[dict[str, Any]]) -> Table:
+    table = Table("pool", "worst P(overload)", "in", "likely overloaded from", "weeks", "P(late)", title="Pools")
+    for row in pools:
+        now, then = row["before"] or {}, row["after"] or {}
+        table.add_row(
+            escape(row["pool"]),
+            _share(now.get("overload"), then.get("overload")),
+            _text(now.get("worst_week"), then.get("worst_week")),
+            _text(now.get("first_overloaded") or "never", then.get("first_overloaded") or "never"),
+            _change(now.get("overloaded_weeks"), then.get("overloaded_weeks"), _number, more_is=_WORSE),
+            _share(now.get("late"), then.get("late")),
+        )
+    return table
+
+
+def _positions(rows: list[dict[str, Any]]) -> Table:
+    table = Table("pool", "week", "capacity", "booked", "expected", "utilisation", "P(overload)", "P(late)",
+                  title="Weeks")  # fmt: skip
+    for row in rows:
+        now, then = row["before"] or {}, row["after"] or {}
+        table.add_row(
+            escape(row["pool"]),
+            row["week"],
+            _change(now.get("capacity"), then.get("capacity"), _number, more_is=_BETTER),
+            _change(now.get("booked"), then.get("booked"), _number),
+            _change(now.get("expected"), then.get("expected"), _number),
+            _share(now.get("utilisation"), then.get("utilisation")),
+            _share(now.get("overload"), then.get("overload")),
+            _share(now.get("late"), then.get("late")),
+        )
+    return table
+
+
+def _work(rows: list[dict[str, Any]]) -> Table:
+    table = Table("work item", "due", "done", "weeks late", "on average", "P(late)", title="Work items")
+    for row in rows:
+        now, then = row["before"] or {}, row["after"] or {}
+        table.add_row(
+            escape(row["work"]),
+            (then or now)["due"],
+            _text(now.get("finish") or "beyond", then.get("finish") or "beyond"),
+            _change(now.get("slip_weeks"), then.get("slip_weeks"), _number, more_is=_WORSE),
+            _change(now.get("slip_mean"), then.get("slip_mean"), lambda weeks: f"{weeks:.1f}", more_is=_WORSE),
+            _share(now.get("late"), then.get("late")),
+        )
+    return table
+
+
+def _share(now: float | None, then: float | None) -> str:
+    return _change(now, then, lambda share: f"{share:.0%}", more_is=_WORSE)
+
+
+def _change(now: float | None, then: float | None, said: Any, more_is: str | None = None) -> str:
+    """``before → after``, or the one figure where both look the same."""
+    one, other = ("–" if value is None else said(value) for value in (now, then))
+    if one == other:
+        return str(one)
+    if more_is is None or now is None or then is None:
+        return f"{one} → {other}"
+    colour = more_is if then > now else {_WORSE: _BETTER, _BETTER: _WORSE}[more_is]
+    return f"{one} → [{colour}]{other}[/{colour}]"
+
+
+def _text(now: str | None, then: str | None) -> str:
+    one, other = now or "–", then or "–"
+    return escape(one if one == other else f"{one} → {other}")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"

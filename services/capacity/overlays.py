@@ -1,0 +1,150 @@
+"""``POST /v1/what-if``: an overlay on the live book, answered with what it changes.
+
+Deals that an overlay names come from the read models, which follow ``deals.v1`` beside the book and not in step with
+it. They are taken to be as the book holds them when the book has everything that the tables had, and the tables, once
+they have everything that the book had, still say the same of them; else it is tried again.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Annotated, Any, Final, NamedTuple
+
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
+
+from services.capacity.domain import contribution
+from services.capacity.domain.cell_lines import NotInBook
+from services.capacity.domain.contribution import DealRecord
+from services.capacity.domain.overlay import lay, named_in
+from services.capacity.domain.overlay_plan import Finding, UnfitOverlay
+from services.capacity.domain.what_if import compared, described
+from services.capacity.live import Live, LiveBook
+from services.capacity.store import ReadingModels
+from shared.access import requires
+from shared.errors import NotReady
+from shared.problems import Problem
+from shared.schemas import deal as deals
+from shared.schemas.deal import Deal
+from shared.schemas.what_if import WhatIf
+from shared.topics import DEALS
+
+MOST_ROWS: Final = 5000
+ROWS: Final = 500
+"""Positions in an answer, unless more or fewer are asked for."""
+_TRIES: Final = 8
+_PATIENCE: Final = 2.0
+"""Seconds that the book and the tables get to see what the other has."""
+_LOOK_EVERY: Final = 0.02
+_MARKER: Final = 1
+"""Offsets by which one may be behind the other at rest: the end of a transaction is no record."""
+
+router = APIRouter(prefix="/v1", tags=["questions"], dependencies=[Depends(requires("read"))])
+
+_Rows = Annotated[int, Query(ge=0, le=MOST_ROWS, description="how many changed positions are named at most")]
+
+
+@router.post("/what-if", response_model=None, responses={
+    200: {"description": "What the overlay changes: before, after and the difference."},
+    422: {"description": "The overlay cannot be laid over the book; `problems` names each place in it and why."},
+    503: {"description": "The book is not read yet, too many questions wait, or a named deal is changing right now."},
+})  # fmt: skip
+async def what_if(request: Request, overlay: WhatIf, rows: _Rows = ROWS) -> Response:
+    """What would be if deals, capacity or parts of the plan were as the overlay says.
+
+    It is laid over a copy of the live book as it is now; nothing that is live changes, and nobody is told. The answer
+    has every position and work item that would be different, each `before`, `after` and its `difference` (after less
+    before), a summary by pool, and milestones, bookings and forecasts where they differ. Where more positions change
+    than `rows`, those are named whose overload changes most; `positions_changed` counts all. `deal_lines` says how
+    many lines of deals each of the overlay's `deals` meant.
+    """
+    live: LiveBook = request.app.state.live
+    ids = named_in(overlay)
+    if not ids:
+        return _json(await live.ask(lambda book: _answer(book, overlay, {}, rows).content))
+    for _ in range(_TRIES):
+        found = await _consistent(live, request.app.state.models, overlay, ids, rows)
+        if found is not None:
+            return _json(found)
+    raise NotReady("a deal of the overlay is changing right now", why="the book is behind it", do="Ask again.")
+
+
+class _Answered(NamedTuple):
+    content: bytes
+    reached: Mapping[int, int]
+    """The deals offsets that the book had applied, by partition."""
+
+
+async def _consistent(
+    live: LiveBook, models: ReadingModels, overlay: WhatIf, ids: Sequence[str], rows: int
+) -> bytes | None:
+    """The answer; None when book and tables do not speak of the same deals."""
+    known, tables = await _read(models, ids)
+    if missing := [name for name in ids if name not in known or known[name].deleted]:
+        raise _unfit(_unknown_deals(overlay, set(missing)))
+    await _until(live.reached, tables)
+    records = {name: contribution.decode(deals.encode(known[name])) for name in ids}
+    try:
+        found = await live.ask(lambda book: _answer(book, overlay, records, rows))
+    except NotInBook:
+        await asyncio.sleep(_LOOK_EVERY)
+        return None
+
+    async def reached() -> Mapping[int, int]:
+        return (await _read(models, []))[1]
+
+    await _until(reached, found.reached)
+    still, _ = await _read(models, ids)
+    return found.content if _versions(still) == _versions(known) else None
+
+
+async def _read(models: ReadingModels, ids: Sequence[str]) -> tuple[dict[str, Deal], dict[int, int]]:
+    async with models.snapshot() as snapshot:
+        return await snapshot.deals(ids), await snapshot.reached(DEALS.name)
+
+
+async def _until(reached: Callable[[], Awaitable[Mapping[int, int]]], goal: Mapping[int, int]) -> None:
+    """Wait until offsets are ``reached``; raises NotReady when they are not in time."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        now = await reached()
+        behind = max((upto - now.get(partition, 0) for partition, upto in goal.items()), default=0)
+        if behind <= 0 or (behind <= _MARKER and time.monotonic() > deadline - _PATIENCE / 2):
+            return
+        if time.monotonic() > deadline:
+            raise NotReady("the book is catching up", why=f"{behind} deals are on their way", do="Ask again.")
+        await asyncio.sleep(_LOOK_EVERY)
+
+
+def _versions(known: Mapping[str, Deal]) -> dict[str, int]:
+    return {name: one.version for name, one in known.items()}
+
+
+def _answer(live: Live, overlay: WhatIf, records: Mapping[str, DealRecord], rows: int) -> _Answered:
+    try:
+        laid = lay(live.projector, live.in_force, live.now, overlay, records)
+    except UnfitOverlay as error:
+        raise _unfit(error.findings) from None
+    said: dict[str, Any] = {"as_of": live.now, "plan": live.in_force.name, "what_if": overlay.what_if}
+    said |= described(laid, live.in_force.plan) | compared(live.projector, live.told, laid, rows)
+    return _Answered(msgspec.json.encode(said), live.reached)
+
+
+def _unknown_deals(overlay: WhatIf, missing: set[str]) -> list[Finding]:
+    return [
+        (("deals", number, "of", "ids", place), f"no deal {name!r} is known")
+        for number, change in enumerate(overlay.deals)
+        for place, name in enumerate(change.of.ids or ())
+        if name in missing
+    ]
+
+
+def _unfit(found: Sequence[Finding]) -> Problem:
+    problems = [{"path": list(path), "reason": reason} for path, reason in found]
+    told = "; ".join(f"{'.'.join(map(str, path))}: {reason}" for path, reason in found[:3])
+    return Problem(422, "the overlay does not fit the book", told, problems=problems)
+
+
+def _json(content: bytes) -> Response:
+    return Response(content, headers={"Cache-Control": "no-store"}, media_type="application/json")
