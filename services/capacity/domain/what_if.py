@@ -16,7 +16,7 @@ from shared.schemas.position import Position, WorkState
 LIKELY: Final = 0.5
 """A week is called overloaded when demand exceeds capacity more likely than not."""
 
-TOLD: Final = ("milestones", "bookings", "forecasts")
+TOLD: Final = ("milestones", "bookings", "listed_counts", "forecasts")
 """Parts of a frame that are compared as wholes."""
 
 Rows = Mapping[tuple[str, str], Position]
