@@ -18,8 +18,8 @@ def show(answer: dict[str, Any], console: Console | None = None) -> None:
     for number, lines in enumerate(answer["deal_lines"], 1):
         note = " — nothing is meant by it" if lines == 0 else ""
         out.print(f"change {number} of deals: {_number(lines)} deal lines{note}", highlight=False)
-    if not answer["positions_changed"] and not answer["work"]:
-        out.print("No position and no work item would be different.")
+    if not answer["positions_changed"] and not answer["work"] and not answer["forecasts"]:
+        out.print("No position, no work item and no forecast would be different.")
     if answer["pools"]:
         out.print(_pools(answer["pools"]))
     if answer["positions"]:
@@ -29,9 +29,10 @@ def show(answer: dict[str, Any], console: Console | None = None) -> None:
         out.print(f"{more:,} further weeks change less; --rows names more, --json all.", highlight=False)
     if answer["work"]:
         out.print(_work(answer["work"]))
-    for part in ("milestones", "forecasts"):
-        if part in answer:
-            out.print(f"{part} change too: --json has them before and after.", highlight=False)
+    if answer["forecasts"]:
+        out.print(_forecasts(answer["forecasts"]))
+    if "milestones" in answer:
+        out.print("Milestones change too: --json has them before and after.", highlight=False)
 
 
 def _pools(pools: list[dict[str, Any]]) -> Table:
@@ -82,6 +83,24 @@ def _work(rows: list[dict[str, Any]]) -> Table:
     return table
 
 
+def _forecasts(rows: list[dict[str, Any]]) -> Table:
+    table = Table("period", "segment", "bookings", "margin", "share", "discount", "revenue at risk",
+                  title="Forecasts")  # fmt: skip
+    for row in rows:
+        now, then = row["before"] or {}, row["after"] or {}
+        segment = {"*": "all", "": "none"}.get(row["segment"], row["segment"])
+        table.add_row(
+            row["period"],
+            escape(segment),
+            _change(now.get("bookings"), then.get("bookings"), _money, more_is=_BETTER),
+            _change(now.get("margin"), then.get("margin"), _money, more_is=_BETTER),
+            _change(now.get("margin_share"), then.get("margin_share"), "{:.1%}".format, more_is=_BETTER),
+            _change(now.get("discount"), then.get("discount"), "{:.1%}".format, more_is=_WORSE),
+            _change(now.get("revenue_at_risk"), then.get("revenue_at_risk"), _money, more_is=_WORSE),
+        )
+    return table
+
+
 def _share(now: float | None, then: float | None) -> str:
     return _change(now, then, lambda share: f"{share:.0%}", more_is=_WORSE)
 
@@ -104,3 +123,7 @@ def _text(now: str | None, then: str | None) -> str:
 
 def _number(value: float) -> str:
     return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+
+
+def _money(value: float) -> str:
+    return f"{value:,.0f}"

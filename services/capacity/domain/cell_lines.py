@@ -130,12 +130,13 @@ def _plain_sums(key: CellKey, lines: Sequence[DealLine], sign: int) -> BookCell:
     sums = Sums()
     sums.change(np.zeros(len(rows), np.intp), rows, np.full(len(rows), float(sign)))
     (row,) = sums.rows(np.zeros(1, np.intp))
-    own, stage, listed = row[OWN], row[STAGE], row[LISTED]
+    own, stage = row[OWN], row[STAGE]
+    priced, listed, net, arr, no_rate, *weighted = row[LISTED]
     return BookCell(
         key,
         OwnSums(round(own[0]), *own[1:]),
         StageSums(round(stage[0]), *stage[1:]),
-        ListSums(round(listed[0]), listed[1], listed[2], listed[3], round(listed[4])),
+        ListSums(round(priced), listed, net, arr, round(no_rate), *weighted),
         (),
     )
 

@@ -7,9 +7,9 @@ from typing import Final
 import msgspec
 
 from services.capacity.domain.book import BookCell
-from services.capacity.domain.bookings import middle
+from services.capacity.domain.bookings import middle_of
 from services.capacity.domain.cell_lines import DealLine, scaled, together
-from shared.schemas.cell import CellKey, Member, OwnSums, StageSums
+from shared.schemas.cell import CellKey, ListSums, Member, OwnSums, StageSums
 from shared.schemas.plan import Plan
 from shared.schemas.week import week_of
 from shared.schemas.what_if import DealChange, Which
@@ -106,8 +106,8 @@ def changed_cell(cell: BookCell, effect: Effect) -> BookCell | None:
         return None
     close = _close(_about(cell), effect)
     week, month = (week_of(close), close.isoformat()[:7]) if close else ("", "")
-    own, stage = _with_probability(cell, effect)
-    found = BookCell(_key(cell.key, effect, week, month), own, stage, cell.listed, _members(cell, effect))
+    own, stage, listed = _with_probability(cell, effect)
+    found = BookCell(_key(cell.key, effect, week, month), own, stage, listed, _members(cell, effect))
     return _multiplied(_priced(found, effect.price), effect.volume)
 
 
@@ -123,7 +123,7 @@ def _about(cell: BookCell) -> date | None:
     """A day on which its lines close: all do in one week, and of the month the largest is taken to speak."""
     if cell.members and cell.members[0].close:
         return date.fromisoformat(cell.members[0].close)
-    return middle(cell.key.week, cell.key.month) if cell.key.week else None
+    return middle_of(cell.key.week, cell.key.month) if cell.key.week else None
 
 
 def _close(close: date | None, effect: Effect) -> date | None:
@@ -158,14 +158,16 @@ def _members(cell: BookCell, effect: Effect) -> tuple[Member, ...]:
     return tuple(found)
 
 
-def _with_probability(cell: BookCell, effect: Effect) -> tuple[OwnSums, StageSums]:
+def _with_probability(cell: BookCell, effect: Effect) -> tuple[OwnSums, StageSums, ListSums]:
     """The sums once all lines take their stage's probability, or one that is said, or (neither) as they are."""
     p = effect.probability_in(cell.key.stage)
     if not effect.of_stage and p is None:
-        return cell.own, cell.stage
+        return cell.own, cell.stage, cell.listed
     count, q, q2, q3, net = _totals(cell)
+    listed = cell.listed
     if p is None:
-        return OwnSums(), StageSums(count, q, q2, q3, net)
+        nothing = dict.fromkeys(("own_list", "own_net", "own_arr", "p_net", "p_arr"), 0.0)
+        return OwnSums(), StageSums(count, q, q2, q3, net), msgspec.structs.replace(listed, **nothing)
     own = OwnSums(
         count=count,
         p=count * p,
@@ -182,7 +184,9 @@ def _with_probability(cell: BookCell, effect: Effect) -> tuple[OwnSums, StageSum
         p_list=p * cell.listed.list,
         net=net,
     )
-    return own, StageSums()
+    weighted = {"own_list": listed.list, "own_net": listed.net, "own_arr": listed.arr}
+    weighted |= {"p_net": p * listed.net, "p_arr": p * listed.arr}
+    return own, StageSums(), msgspec.structs.replace(listed, **weighted)
 
 
 def _totals(cell: BookCell) -> tuple[int, float, float, float, float]:
@@ -207,7 +211,8 @@ def _priced(cell: BookCell, price: float) -> BookCell:
         return cell
     own = msgspec.structs.replace(cell.own, p_net=cell.own.p_net * price, net=cell.own.net * price)
     stage = msgspec.structs.replace(cell.stage, net=cell.stage.net * price)
-    listed = msgspec.structs.replace(cell.listed, net=cell.listed.net * price, arr=cell.listed.arr * price)
+    money = ("net", "arr", "own_net", "own_arr", "p_net", "p_arr")
+    listed = msgspec.structs.replace(cell.listed, **{name: getattr(cell.listed, name) * price for name in money})
     return msgspec.structs.replace(cell, own=own, stage=stage, listed=listed)
 
 

@@ -9,6 +9,7 @@ import msgspec
 from services.capacity.domain.overlay import Laid
 from services.capacity.domain.projector import Projector
 from services.capacity.domain.rounding import figure
+from shared.schemas.forecast import Forecast
 from shared.schemas.frame import Frame
 from shared.schemas.plan import Plan
 from shared.schemas.position import Position, WorkState
@@ -16,10 +17,11 @@ from shared.schemas.position import Position, WorkState
 LIKELY: Final = 0.5
 """A week is called overloaded when demand exceeds capacity more likely than not."""
 
-TOLD: Final = ("milestones", "bookings", "listed_counts", "forecasts")
+TOLD: Final = ("milestones", "bookings", "listed_counts")
 """Parts of a frame that are compared as wholes."""
 
 Rows = Mapping[tuple[str, str], Position]
+Forecasts = Mapping[tuple[str, str], Forecast]
 
 
 def told_by(frame: Frame | None) -> dict[str, Any]:
@@ -44,6 +46,7 @@ def compared(before: Projector, told: Mapping[str, Any], laid: Laid, limit: int)
         "positions": [_position(key, now.get(key), then.get(key)) for key in named],
         "positions_changed": len(changed),
         "work": [_work(name, before.work.get(name), laid.projector.work.get(name)) for name in works],
+        "forecasts": _forecasts(before.told.forecasts, laid.projector.told.forecasts),
         **_parts(told, {**told, **told_by(laid.frame)}),
     }
 
@@ -70,12 +73,25 @@ def _work(name: str, now: WorkState | None, then: WorkState | None) -> dict[str,
     return {"work": name, "before": _whole(now), "after": _whole(then), "difference": difference(now, then)}
 
 
+def _forecasts(now: Forecasts, then: Forecasts) -> list[dict[str, Any]]:
+    """Of each period and segment, as it would be re-forecast: its bridge and changes speak against what stands."""
+    found = []
+    for key in sorted({**now, **then}):
+        one, other = now.get(key), then.get(key)
+        if difference(one, other) or one is None or other is None:
+            said = {"period": key[0], "segment": key[1], "before": _whole(one), "after": _whole(other)}
+            found.append(said | {"difference": difference(one, other)})
+    return found
+
+
 def difference(now: msgspec.Struct | None, then: msgspec.Struct | None) -> dict[str, float]:
     """After less before, of every number that is not the same; nothing when one of them is not there."""
     if now is None or then is None:
         return {}
     found = {}
     for name in now.__struct_fields__:
+        if name.endswith("_change"):
+            continue  # it speaks of another time before
         one, other = getattr(now, name), getattr(then, name)
         if isinstance(one, float) and isinstance(other, float) and one != other:
             found[name] = figure(other - one)

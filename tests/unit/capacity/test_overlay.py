@@ -214,6 +214,24 @@ def test_a_discount_moves_money_and_no_effort():
         assert [member.net for member in now.members] == pytest.approx([1600.0, 1600.0])
 
 
+def test_a_discount_is_re_forecast_with_its_bridge():
+    deals = {f"crm/{n}": decode(deal(n, Line("basic", amount=9000.0, list_amount=10_000.0), stage="won" if n else
+                                     "qualified", segment="smb")) for n in range(4)}  # fmt: skip
+    live = projected(deals)
+    said = [{"of": {"segments": ["smb"], "class": "won"}, "discount": 0.2}]
+    laid = laid_over(deals, WhatIf.model_validate({"deals": said}), live)
+    answer = compared(live, {}, laid, 100)
+    assert answer["positions"] == []
+    rows = {(row["period"], row["segment"]): row for row in answer["forecasts"]}
+    assert ("2026-Q2", "smb") in rows
+    for row in rows.values():
+        assert row["difference"]["bookings"] == pytest.approx(-5400.0)
+        assert row["difference"]["margin"] == pytest.approx(-5400.0)
+        assert row["after"]["bridge"].price == pytest.approx(-5400.0)
+    assert compared(live, {}, laid_over(deals, WhatIf.model_validate(
+        {"deals": [{"of": {"segments": ["smb"]}, "close_later_weeks": 0}]}), live), 100)["forecasts"] == []  # fmt: skip
+
+
 @pytest.mark.parametrize("volume", [0.5, 1.33, 3.0])
 @pytest.mark.parametrize("of", [{"products": ["enterprise"]}, {"ids": ["crm/1", "crm/2", "crm/3"]}])
 def test_volume_is_so_many_times_as_many_deals(volume, of):

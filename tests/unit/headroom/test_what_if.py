@@ -114,7 +114,7 @@ def test_worse_is_red_and_better_green():
     position = {"capacity": 100.0, "booked": 20.0, "expected": 50.0, "utilisation": 0.7, "overload": 0.1, "late": 0.0}
     answer = {
         "what_if": "more", "plan": "p@1", "plan_changed": False, "as_of": "2026-03-30T08:00:00Z", "deal_lines": [3, 0],
-        "pools": [], "positions_changed": 7,
+        "pools": [], "positions_changed": 7, "forecasts": [],
         "positions": [{"pool": "eng", "week": "2026-W14", "before": position,
                        "after": position | {"capacity": 120.0, "overload": 0.4}}],
         "work": [{"work": "release", "before": {"due": "2026-W16", "finish": None, "slip_weeks": 3.0, "slip_mean": 3.2,
