@@ -54,7 +54,8 @@ def merge(data: Any, changes: dict[str, Any]) -> Any:
 
 
 def _changed(plan: Plan, changes: dict[str, Any]) -> Plan:
-    data = merge(plan.model_dump(mode="json", by_alias=True, exclude_unset=True), changes)
+    # A published plan says every default; what is nothing by default may not be said at all.
+    data = merge(plan.model_dump(mode="json", by_alias=True, exclude_none=True), changes)
     found: list[Finding] = []
     changed = None
     try:

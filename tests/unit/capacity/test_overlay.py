@@ -2,6 +2,7 @@
 
 import copy
 from datetime import date, timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -12,18 +13,21 @@ from services.capacity.domain import contribution
 from services.capacity.domain.cell_lines import NotInBook
 from services.capacity.domain.overlay import lay, named_in
 from services.capacity.domain.overlay_change import merged
-from services.capacity.domain.overlay_plan import UnfitOverlay, merge
+from services.capacity.domain.overlay_plan import UnfitOverlay, merge, plan_of
 from services.capacity.domain.pool import WHOLE, Depth
 from services.capacity.domain.projector import PlanInForce, Projector
 from services.capacity.domain.what_if import compared
 from shared.errors import PlanError
 from shared.schemas.deal import Deal, Line, Stamp, decode, encode
+from shared.schemas.plan import Plan
+from shared.schemas.plan_file import canonical_json, parse_plan
 from shared.schemas.report import Report, record_key
 from shared.schemas.what_if import WhatIf
 from tests.unit.capacity.books import NOW, Partition
 from tests.unit.capacity.deals import deal
 from tests.unit.capacity.plans import plan, work_pool
 
+EXAMPLES = Path(__file__).parents[3] / "examples"
 TODAY = date(2026, 3, 30)
 NEED = {"pool": "eng", "effort": 10.0, "curve": {"shape": "list", "amounts": [3.0, 5.0, 2.0]}}
 POOLS = {
@@ -288,6 +292,16 @@ def test_parts_of_the_plan_or_all_of_it_may_change():
     assert message.startswith("pools.eng.owner: ")
     with pytest.raises(PlanError):
         laid_over(deals, WhatIf.model_validate({"plan_text": "plan: x"}), live)
+
+
+@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*/plan.yaml")), ids=lambda file: file.parent.name)
+def test_a_published_plan_can_be_changed_in_part(file):
+    """Published, a plan says all its defaults, and is still the plan that it was."""
+    published = Plan.model_validate_json(canonical_json(parse_plan(file.read_text(), str(file))))
+    overlay = WhatIf.model_validate({"plan_changes": {"horizon_weeks": 20}})
+    changed = plan_of(PlanInForce("small@1", published), overlay).plan
+    assert changed.horizon_weeks == 20
+    assert changed.model_copy(update={"horizon_weeks": published.horizon_weeks}) == published
 
 
 def test_what_the_plan_does_not_know_is_named_with_its_place():
