@@ -72,6 +72,8 @@ def merge(deal: Deal | None, change: DealChange) -> Merged:
     if (deal.source, deal.object) != (change.source, change.object_id):
         why = f"{change.source!r} and {deal.source!r} would both have a deal {deal.id!r}"
         raise Unusable("same-id", why)
+    if change.stamp.time > deal.time and not change.defaults and LINE_FIELDS.keys().isdisjoint(change.values):
+        return _overtaken(deal, change)
     news = _news(deal, change)
     if not news:
         return Merged(None, "nothing-new")
@@ -80,11 +82,20 @@ def merge(deal: Deal | None, change: DealChange) -> Merged:
     return Merged(merged, "confirmed" if same else "changed")
 
 
+def _overtaken(deal: Deal, change: DealChange) -> Merged:
+    """All of a change that is newer than whatever was said of the deal, as nearly every one is: nothing to weigh."""
+    values = {name: CLEARED[name] if value is None else value for name, value in change.values.items()}
+    if not values:
+        return Merged(None, "nothing-new")
+    stamp = change.stamp
+    fields = deal.fields | dict.fromkeys(values, stamp)
+    same = all(getattr(deal, name) == value for name, value in values.items())
+    merged = msgspec.structs.replace(deal, **values, version=deal.version + 1, time=stamp.time, fields=fields)
+    return Merged(merged, "confirmed" if same else "changed")
+
+
 def _news(deal: Deal, change: DealChange) -> dict[str, tuple[Any, Stamp]]:
     """The fields that ``change`` says something newer about than ``deal`` knows, with value and stamp."""
-    if change.stamp.time > deal.time and not change.defaults:
-        # Newer than all that was ever said of the deal, as nearly every event is: there is nothing to weigh.
-        return {n: (_EMPTY[n] if value is None else value, change.stamp) for n, value in change.values.items()}
     news: dict[str, tuple[Any, Stamp]] = {}
     for values, stamp in ((change.defaults, ASSUMED), (change.values, change.stamp)):
         for name, value in values.items():

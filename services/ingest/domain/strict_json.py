@@ -38,15 +38,19 @@ def _names_are_all_there(text: bytes, value: Any) -> bool:
     Every name is followed by ``":``, and unless a quote is somewhere followed by space and a colon, directly. So the
     text has at least as many of these as names, and as many as are left only when each name is there once.
     """
-    return not _QUOTE_SPACE_COLON.search(text) and text.count(b'":') == _names(value)
+    return not _QUOTE_SPACE_COLON.search(text) and text.count(b'":') == _names([value])
 
 
 def _names(value: Any) -> int:
-    if isinstance(value, dict):
-        return len(value) + sum(_names(inner) for inner in value.values() if isinstance(inner, dict | list))
-    if isinstance(value, list):
-        return sum(_names(inner) for inner in value if isinstance(inner, dict | list))
-    return 0
+    """How many names there are in a decoded value, at all depths."""
+    count = 0
+    if type(value) is dict:
+        count, value = len(value), value.values()
+    for inner in value:
+        kind = type(inner)
+        if kind is dict or kind is list:
+            count += _names(inner)
+    return count
 
 
 def depth(text: bytes) -> int:
