@@ -18,6 +18,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from headroom.backtest_calibration import as_json as calibration_as_json
+from headroom.backtest_calibration import show as show_calibration
 from headroom.backtest_episodes import as_json as episodes_as_json
 from headroom.backtest_episodes import show as show_episodes
 from headroom.backtest_page import page
@@ -102,6 +104,7 @@ def summary(plan: Plan, found: Replay, rate: float) -> dict[str, Any]:
         "positions": msgspec.to_builtins(found.positions),
         "work": msgspec.to_builtins(found.work),
         **episodes_as_json(found.hindsight),
+        "calibration": calibration_as_json(found.calibration),
     }
 
 
@@ -186,6 +189,7 @@ def _show(plan: Plan, found: Replay, rate: float) -> None:
             work.add_row(escape(item.work), item.due, done, slip, f"{item.late:.0%}", str(seen or ""))
         console.print(work)
     show_episodes(console, found.hindsight, plan.timezone)
+    show_calibration(console, found.calibration)
 
 
 def _worst(found: Replay, pool: str, what: str) -> tuple[float, date | None]:

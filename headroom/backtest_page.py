@@ -8,6 +8,7 @@ from html import escape
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from headroom.backtest_calibration import section
 from headroom.backtest_episodes import outcome
 from headroom.hindsight import Hindsight, Told
 from headroom.replay import Replay
@@ -54,6 +55,7 @@ def page(plan: Plan, found: Replay) -> str:
             + _lines(days, slips, max(most, 1.0), "", _Bars(days, zone, [one for one in told if one.watch == "work"]))
         )
     parts.append("<h2>Episodes, and what came true</h2>" + _judged(found.hindsight, zone))
+    parts.append(section(found.calibration))
     return "".join(parts) + "</body></html>\n"
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from headroom.calibration import Calibration, Reliability
 from headroom.hindsight import Hindsight, Watcher
 from headroom.replay_read import Ahead, Read, read
 from services.capacity.domain import contribution
@@ -79,6 +80,7 @@ class Replay:
     unusable: int = 0
     rejected: list[tuple[int, str]] = field(default_factory=list)
     hindsight: Hindsight = field(default_factory=Hindsight)
+    calibration: list[Reliability] = field(default_factory=list)
 
 
 class Replayer:
@@ -101,6 +103,7 @@ class Replayer:
         self._cells = Cells()
         self._projector = Projector(depth)
         self._watcher = Watcher(plan, self._in_force.name)
+        self._calibration = Calibration(plan)
         self._also = also
         self._deals: dict[str, Deal] = {}
         self._unfolded: dict[str, Deal] = {}
@@ -144,6 +147,7 @@ class Replayer:
             self.found.positions = list(self._projector.positions.values())
             self.found.work = list(self._projector.work.values())
             self.found.hindsight = self._watcher.hindsight()
+            self.found.calibration = self._calibration.found()
         return self.found
 
     def _reject(self, reason: str, why: str) -> None:
@@ -214,6 +218,7 @@ class Replayer:
     def _show(self, frame: Frame | None) -> None:
         if frame is not None:
             self._watcher.see(frame)
+            self._calibration.see(frame)
             self._also(frame)
 
     def _pools(self, week: str | None) -> Iterator[PoolDay]:
