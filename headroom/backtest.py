@@ -22,6 +22,7 @@ from headroom.backtest_calibration import as_json as calibration_as_json
 from headroom.backtest_calibration import show as show_calibration
 from headroom.backtest_episodes import as_json as episodes_as_json
 from headroom.backtest_episodes import show as show_episodes
+from headroom.backtest_money import show as show_money
 from headroom.backtest_page import page
 from headroom.load_events import loadable
 from headroom.load_mapping import MappingError, parse_mapping
@@ -103,6 +104,7 @@ def summary(plan: Plan, found: Replay, rate: float) -> dict[str, Any]:
         "days": [asdict(day) for day in found.days],
         "positions": msgspec.to_builtins(found.positions),
         "work": msgspec.to_builtins(found.work),
+        "forecasts": msgspec.to_builtins(found.forecasts),
         **episodes_as_json(found.hindsight),
         "calibration": calibration_as_json(found.calibration),
     }
@@ -188,6 +190,7 @@ def _show(plan: Plan, found: Replay, rate: float) -> None:
             done = item.finish or "not in the weeks shown"
             work.add_row(escape(item.work), item.due, done, slip, f"{item.late:.0%}", str(seen or ""))
         console.print(work)
+    show_money(console, plan, found)
     show_episodes(console, found.hindsight, plan.timezone)
     show_calibration(console, found.calibration)
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from headroom.backtest_calibration import section
 from headroom.backtest_episodes import outcome
+from headroom.backtest_money import drifts, margins
 from headroom.hindsight import Hindsight, Told
 from headroom.replay import Replay
 from shared.schemas.plan import Plan
@@ -54,6 +55,12 @@ def page(plan: Plan, found: Replay) -> str:
             "<h2>Slip of work items in weeks</h2>"
             + _lines(days, slips, max(most, 1.0), "", _Bars(days, zone, [one for one in told if one.watch == "work"]))
         )
+    shares = margins(found)
+    if any(any(values) for values in shares.values()):
+        parts.append("<h2>Margin as a share of bookings, by quarter</h2>" + _lines(days, shares, 1.0, "%"))
+    if moved := drifts(found):
+        most = max(value for values in moved.values() for value in values)
+        parts.append("<h2>Drift of discounts, by quarter and segment</h2>" + _lines(days, moved, max(most, 0.1), "%"))
     parts.append("<h2>Episodes, and what came true</h2>" + _judged(found.hindsight, zone))
     parts.append(section(found.calibration))
     return "".join(parts) + "</body></html>\n"

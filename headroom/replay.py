@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from headroom.calibration import Calibration, Reliability
 from headroom.hindsight import Hindsight, Watcher
+from headroom.replay_forecasts import ForecastDay, forecast_days
 from headroom.replay_read import Ahead, Read, read
 from services.capacity.domain import contribution
 from services.capacity.domain.cells import Cells
@@ -22,6 +23,7 @@ from services.ingest.domain.change import DealChange, Unusable
 from services.ingest.domain.merge import merge
 from shared.schemas.cell import Cell, Mark
 from shared.schemas.deal import Deal
+from shared.schemas.forecast import Forecast
 from shared.schemas.frame import Frame
 from shared.schemas.plan import Plan
 from shared.schemas.position import Position, WorkState
@@ -67,6 +69,7 @@ class Day:
     events: int
     pools: list[PoolDay]
     work: list[WorkDay]
+    forecasts: list[ForecastDay] = field(default_factory=list)
 
 
 @dataclass
@@ -76,6 +79,7 @@ class Replay:
     days: list[Day] = field(default_factory=list)
     positions: list[Position] = field(default_factory=list)
     work: list[WorkState] = field(default_factory=list)
+    forecasts: list[Forecast] = field(default_factory=list)
     events: int = 0
     unusable: int = 0
     rejected: list[tuple[int, str]] = field(default_factory=list)
@@ -146,6 +150,8 @@ class Replayer:
             self._project(self._clock)
             self.found.positions = list(self._projector.positions.values())
             self.found.work = list(self._projector.work.values())
+            told = self._projector.told.forecasts
+            self.found.forecasts = [told[key] for key in sorted(told)]
             self.found.hindsight = self._watcher.hindsight()
             self.found.calibration = self._calibration.found()
         return self.found
@@ -212,7 +218,8 @@ class Replayer:
             self._show(self._projector.project(now + _SETTLED, self._in_force))
         day = now.astimezone(self._zone).date()
         week = frame.week if frame is not None else None
-        self.found.days.append(Day(day, self._taken, list(self._pools(week)), list(self._work())))
+        forecasts = forecast_days(self._projector.told.forecasts.values())
+        self.found.days.append(Day(day, self._taken, list(self._pools(week)), list(self._work()), forecasts))
         self._taken = 0
 
     def _show(self, frame: Frame | None) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from headroom.plan import read_text
+from headroom.trigger_forecasts import Forecasted
 from shared.errors import PlanError
 from shared.schemas.episode import Phase, Severity
 from shared.schemas.frame import BookingState, ListedDeal, MilestoneState
@@ -177,6 +178,7 @@ class Input(Part):
     milestones: list[Reached] = []
     effort_drift: dict[Name, Amount] = {}
     """By pool what won deals take as reported, of what they were planned to."""
+    forecasts: list[Forecasted] = []
     loading: bool | None = None
     """Whether a bulk load is under way from now on."""
 

@@ -15,6 +15,7 @@ from services.capacity.domain.signals import Signals
 from services.triggers.domain.evaluation import Evaluation
 from services.triggers.domain.rules import compile_rules
 from shared.schemas.episode import Episode
+from shared.schemas.forecast import Forecast
 from shared.schemas.frame import BookingState, EffortState, Frame, ListedDeal, MilestoneState
 from shared.schemas.plan import Plan
 from shared.schemas.plan_values import format_duration
@@ -101,6 +102,7 @@ class _Stage:
         self._bookings: list[BookingState] = []
         self._milestones: dict[str, MilestoneState] = {}
         self._efforts: dict[str, EffortState] = {}
+        self._forecasts: dict[tuple[str, str], Forecast] = {}
         self._loading = False
 
     def frame(self, at: timedelta, inputs: list[Input]) -> Frame:
@@ -125,6 +127,7 @@ class _Stage:
             bookings=self._bookings,
             milestones=list(self._milestones.values()),
             efforts=list(self._efforts.values()),
+            forecasts=list(self._forecasts.values()),
             loading=self._loading,
         )
 
@@ -143,6 +146,7 @@ class _Stage:
             self._bookings = [one.state() for one in given.bookings]
         self._milestones.update({one.milestone: one.state(self._plan) for one in given.milestones})
         self._efforts.update({pool: EffortState(pool, 1.0, drift, 1) for pool, drift in given.effort_drift.items()})
+        self._forecasts.update({(one.period, one.segment): one.state(self._plan) for one in given.forecasts})
         if given.loading is not None:
             self._loading = given.loading
 

@@ -35,6 +35,7 @@ REFERENCES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("triggers.*.where.work", "work", ()),
     ("triggers.*.where.milestone", "milestones", ()),
     ("triggers.*.where.product", "products", ()),
+    ("triggers.*.where.period", "periods", ()),
     ("triggers.*.ask.owners", "people", ROLES),
     ("triggers.*.ask.owners.*", "people", ROLES),
     ("triggers.*.ask.inform", "people", ROLES),
@@ -44,9 +45,16 @@ REFERENCES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 )
 """Where a name stands, where it must be declared, and which other words may stand there."""
 
-_SINGULAR = {"people": "person", "pools": "pool", "products": "product", "work": "work item", "milestones": "milestone"}
+_SINGULAR = {
+    "people": "person",
+    "pools": "pool",
+    "products": "product",
+    "work": "work item",
+    "milestones": "milestone",
+    "periods": "period",
+}
 
-_WHERE = frozenset({"pool", "function", "kind", "work", "milestone", "product", "segment", "within_weeks"})
+_WHERE = frozenset({"pool", "function", "kind", "work", "milestone", "product", "segment", "period", "within_weeks"})
 """Everything ``where`` may say of some watched thing or other."""
 
 
@@ -143,8 +151,12 @@ def _watches_something(trigger: dict[str, Any], watch: str, data: Any) -> Iterat
         if function not in known:
             said = meant(function, sorted(name for name in known if isinstance(name, str)))
             yield Problem(("where", "function"), f"there is no pool of function {function!r}{said}")
-    declared = {"work": "work", "milestone": "milestones"}.get(watch)
-    if declared is None or watch in where:
+    named, declared = {
+        "work": ("work", "work"),
+        "milestone": ("milestone", "milestones"),
+        "forecast": ("period", "periods"),
+    }.get(watch, ("", ""))
+    if not declared or named in where:
         return
     narrowing = {key: value for key, value in where.items() if key in ("pool", "product")}
     items = [item for item in _mapping(data, declared).values() if isinstance(item, dict)]

@@ -174,6 +174,35 @@ MILESTONE = (
     _text("product", "what is sold"),
 )
 
+FORECAST = (
+    _signed("bookings", _MONEY, "closed and expected in the period"),
+    _signed("closed", _MONEY, "won in the period"),
+    _signed("expected", _MONEY, "open in the period, weighted by probability"),
+    _signed("bookings_p20", _MONEY, "bookings exceeded in four of five cases"),
+    _signed("of_target", "share", "bookings / the plan's for the period; unknown of a segment"),
+    _signed("margin", "share", "margin / bookings, the cost of overload taken off; unknown without bookings"),
+    _signed("margin_value", _MONEY, "bookings less cost of units, effort and overload"),
+    _signed("margin_p20", _MONEY, "margin_value exceeded in four of five cases"),
+    _signed("margin_to_target", "share", "margin less the plan's for the period; unknown of a segment"),
+    _signed("margin_change", _MONEY, "of margin_value, since the forecast before"),
+    _number("overload_cost", _MONEY, "of effort beyond capacity, at the plan's rates for overtime and contractors"),
+    _signed("discount", "share", "of all lines with a list price, closed and expected; unknown without any"),
+    _signed("open_discount", "share", "of open quotes with a list price; unknown without any"),
+    _signed("discount_before", "share", "in the same weeks of earlier periods; unknown without a past"),
+    _signed("discount_drift", "share", "how far open quotes have moved from that (EWMA); unknown without a past"),
+    _number("discount_cusum", "standard deviations", "how sure that is (CUSUM): above 5 it is no noise; unknown "
+            "without a past"),
+    _number("break_even", "share", "more volume that makes up for the drift; unknown when none does or nothing drifts"),
+    _number("unlisted", "share", "lines without a list price, which no discount knows of; unknown without lines"),
+    _number("revenue_at_risk", _MONEY, "yearly revenue that late deliveries and releases put at risk"),
+    _number("at_risk", "share", "revenue_at_risk / all yearly revenue; unknown without any"),
+    _number("nrr", "share", "net revenue retention by signals of the last twelve weeks; unknown without them"),
+    _number("busiest", "share", "utilisation of the busiest pool that its deals ask; unknown without one"),
+    _signed("weeks_left", "weeks", "of the period, the present one included; 0 and below once it is over"),
+    _text("period", "calendar quarter, such as 2026-Q2"),
+    _text("segment", "the segment; * for everything"),
+)  # fmt: skip
+
 WATCHED: Mapping[str, Watched] = {
     "position": Watched("pool", ("pool", "function", "within_weeks"), POSITION, pool=True),
     "pool": Watched("pool", ("pool", "function", "within_weeks"), POOL, pool=True),
@@ -182,5 +211,6 @@ WATCHED: Mapping[str, Watched] = {
     "signal": Watched("kind, of one pool or of all", ("kind", "pool"), SIGNAL, pool=False, needed=("kind",)),
     "deal": Watched("the book, or one product", ("product",), DEAL, pool=False),
     "milestone": Watched("milestone", ("milestone", "product"), MILESTONE, pool=False),
+    "forecast": Watched("period of the plan, everything or one segment", ("period", "segment"), FORECAST, pool=False),
 }
-"""What can be watched. A ``forecast`` cannot be yet: no frame carries one."""
+"""What can be watched."""

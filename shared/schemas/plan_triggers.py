@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from shared.schemas.episode import Severity
+from shared.schemas.period import PATTERN as PERIOD
 from shared.schemas.plan_values import Amount, Duration, Name, Part, Weeks
 
 Watch = Literal["position", "pool", "work", "forecast", "signal", "report", "deal", "milestone"]
@@ -43,6 +44,9 @@ class Where(Part):
     milestone: Name | None = None
     product: str | None = None
     segment: str | None = None
+    """Of forecasts: one segment instead of everything."""
+    period: Annotated[str, Field(pattern=PERIOD)] | None = None
+    """Of forecasts: one of the plan's periods, such as 2026-Q2."""
     within_weeks: Annotated[int, Field(ge=1, le=520)] | None = None
     """Only the first so many weeks from ``now``."""
 

@@ -31,6 +31,25 @@ _DERIVED: Mapping[tuple[str, str], Reader] = {
 _IN_STATE = {
     "signal": ("kind", "per_week", "before", "mean", "mean_before"),
     "milestone": ("milestone", "product", "won", "expected", "quantity", "planned"),
+    "forecast": (
+        "bookings",
+        "closed",
+        "expected",
+        "bookings_p20",
+        "margin_p20",
+        "margin_change",
+        "overload_cost",
+        "discount",
+        "open_discount",
+        "discount_before",
+        "discount_drift",
+        "discount_cusum",
+        "break_even",
+        "revenue_at_risk",
+        "nrr",
+        "period",
+        "segment",
+    ),
 }
 """What the frame's own state of the thing says as it is."""
 

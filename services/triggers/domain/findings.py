@@ -15,6 +15,8 @@ from shared.schemas.position import Position, TopDeal
 from shared.schemas.recalibration import Stress, Week
 from shared.schemas.week import week_of, weeks_between
 
+_WEEKS_OF_A_QUARTER = 13
+
 NAMED = 10
 """How many causing deals are named at most; the rest are ``others``."""
 
@@ -64,7 +66,9 @@ def _values(rule: Rule, scope: str, scene: Scene) -> dict[str, float | str]:
 
 
 def _stressed(rule: Rule, scope: str, table: Table) -> list[Stress]:
-    """The pools pressed on by what enters the book beyond its trend, or by what a milestone still wants."""
+    """The pools pressed on by what enters the book beyond its trend, by what a milestone still wants, or a forecast."""
+    if rule.trigger.watch == "forecast":
+        return _asked_by(scope, table)
     if rule.trigger.watch == "deal" and table.bookings is not None:
         states = [state for product, state in table.bookings.items() if product and scope in (BOOK, product)]
         extra = {state.product: state.units - state.units_trend for state in states}
@@ -76,6 +80,21 @@ def _stressed(rule: Rule, scope: str, table: Table) -> list[Stress]:
         return []
     capacity = {pool: weeks[table.week].capacity for pool, weeks in table.positions.items() if table.week in weeks}
     return stressed(rule.plan, extra, capacity)
+
+
+def _asked_by(scope: str, table: Table) -> list[Stress]:
+    """What makes up for discounts that drift, else what the period's deals ask, of each pool in a week of a quarter."""
+    forecast = table.forecasts.get(scope)
+    pools = forecast.pools if forecast is not None else []
+    shock = any(pool.break_even for pool in pools)
+    found = []
+    for pool in pools:
+        effort = (pool.break_even if shock else pool.effort) / _WEEKS_OF_A_QUARTER
+        week = table.positions.get(pool.pool, {}).get(table.week)
+        share = effort / week.capacity if week is not None and week.capacity > 0 else None
+        if effort > 0:
+            found.append(Stress(pool.pool, effort, pool.unit, share))
+    return sorted(found, key=lambda stress: (-(stress.share or 0.0), -stress.effort, stress.pool))
 
 
 def _of_pool(rule: Rule, pool: str, episode: Episode, table: Table) -> Findings:

@@ -7,7 +7,14 @@ from services.triggers.domain.burn import Slacks
 from services.triggers.domain.fields import Row
 from services.triggers.domain.gap import missing, missing_together
 from services.triggers.domain.rules import BOOK, Rule
-from services.triggers.domain.sights import DealSight, MilestoneSight, PoolSight, ReportSight, SignalSight
+from services.triggers.domain.sights import (
+    DealSight,
+    ForecastSight,
+    MilestoneSight,
+    PoolSight,
+    ReportSight,
+    SignalSight,
+)
 from services.triggers.domain.table import Table
 from shared.schemas.episode import Episode
 from shared.schemas.plan_conditions import Condition
@@ -83,6 +90,9 @@ def _thing(rule: Rule, scope: str, scene: Scene) -> object | None:
         case "milestone":
             known = table.milestones.get(scope)
             return MilestoneSight(table, known) if known is not None else None
+        case "forecast":
+            expected = table.forecasts.get(scope)
+            return ForecastSight(table, expected) if expected is not None else None
     return None
 
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from services.triggers.domain.table import Touched
+from services.triggers.domain.table import Touched, scope_of
 from shared.errors import BadInput
+from shared.schemas.forecast import EVERYTHING
 from shared.schemas.plan import Plan
 from shared.schemas.plan_conditions import Condition, ConditionError, compile_condition
 from shared.schemas.plan_triggers import Trigger, Where
@@ -138,6 +139,9 @@ def _scopes(trigger: Trigger, plan: Plan) -> list[str]:
             ]
         case "deal":
             return [where.product or BOOK]
+        case "forecast":
+            periods = plan.periods if where.period is None else [where.period]
+            return [scope_of(period, EVERYTHING if where.segment is None else where.segment) for period in periods]
         case "signal":
             return [f"{where.pool}/{where.kind}" if where.pool else str(where.kind)]
     return _pools(where, plan)

@@ -12,7 +12,9 @@ from services.triggers.domain.burn import Burn, Slacks
 from services.triggers.domain.gap import missing, missing_together
 from services.triggers.domain.responsible import last_hire_week, people_needed
 from services.triggers.domain.table import Table
+from shared.schemas.forecast import Forecast
 from shared.schemas.frame import BookingState, MilestoneState, SignalState
+from shared.schemas.period import last_day
 from shared.schemas.plan import Plan
 from shared.schemas.plan_fields import NEVER, NO_WEEK
 from shared.schemas.plan_pools import Hire
@@ -278,3 +280,45 @@ class MilestoneSight:
     @property
     def weeks_to_due(self) -> float:
         return float(weeks_between(self.table.week, week_of(date.fromisoformat(self.state.due))))
+
+
+@dataclass(frozen=True)
+class ForecastSight:
+    """What a period is forecast to bring, of everything or of one segment."""
+
+    table: Table
+    state: Forecast
+
+    @property
+    def margin(self) -> float | None:
+        return self.state.margin_share
+
+    @property
+    def margin_value(self) -> float:
+        return self.state.margin
+
+    @property
+    def of_target(self) -> float | None:
+        wanted = self.state.target
+        return self.state.bookings / wanted.bookings if wanted is not None and wanted.bookings > 0 else None
+
+    @property
+    def margin_to_target(self) -> float | None:
+        wanted = self.state.target.margin if self.state.target is not None else None
+        return None if wanted is None or self.margin is None else self.margin - wanted
+
+    @property
+    def unlisted(self) -> float | None:
+        return self.state.unlisted / self.state.lines if self.state.lines else None
+
+    @property
+    def at_risk(self) -> float | None:
+        return self.state.revenue_at_risk / self.state.revenue if self.state.revenue > 0 else None
+
+    @property
+    def busiest(self) -> float | None:
+        return max((pool.utilisation for pool in self.state.pools if pool.utilisation is not None), default=None)
+
+    @property
+    def weeks_left(self) -> float:
+        return float(weeks_between(self.table.week, week_of(last_day(self.state.period))) + 1)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
+from shared.schemas.forecast import EVERYTHING, Forecast
 from shared.schemas.frame import BookingState, EffortState, Frame, ListedDeal, MilestoneState, SignalState
 from shared.schemas.position import Position, WorkState
 from shared.schemas.week import weeks_between
@@ -44,6 +45,8 @@ class Table:
     milestones: dict[str, MilestoneState] = field(default_factory=dict)
     efforts: dict[str, EffortState] = field(default_factory=dict)
     """By pool."""
+    forecasts: dict[str, Forecast] = field(default_factory=dict)
+    """By scope: a period, or a period and a segment."""
     by_reason: Mapping[str, int] = field(default_factory=dict)
     """How many deals are listed by reason, those too many to be named included."""
     worth: dict[str, float] = field(default_factory=dict)
@@ -62,6 +65,7 @@ class Table:
         if frame.complete:
             self.whole = True
             self.positions, self.work, self.milestones, self.efforts = {}, {}, {}, {}
+            self.forecasts = {}
             self.listed = self.signals = self.bookings = None
         self.now, self.week, self.plan = frame.now, frame.week, frame.plan
         for pool, week in frame.gone:
@@ -70,6 +74,7 @@ class Table:
             self.positions.setdefault(position.pool, {})[position.week] = position
         for item in frame.work:
             self.work[item.work] = item
+        self.forecasts.update((scope_of(one.period, one.segment), one) for one in frame.forecasts or [])
         self.report_ages = frame.report_ages
         self._replace(frame)
         if frame.complete or moved_on:
@@ -111,6 +116,11 @@ class Table:
         return None if self.signals is None else self.signals.get((kind, pool))
 
 
+def scope_of(period: str, segment: str) -> str:
+    """What stands for a forecast: its period, and its segment if it is not of everything."""
+    return period if segment == EVERYTHING else f"{period}/{segment}"
+
+
 def _touched(frame: Frame) -> Iterator[tuple[str, frozenset[str] | None]]:
     pools = _names(position.pool for position in frame.positions) | _names(pool for pool, _ in frame.gone)
     yield "position", pools
@@ -121,6 +131,8 @@ def _touched(frame: Frame) -> Iterator[tuple[str, frozenset[str] | None]]:
     yield "signal", None
     if frame.bookings is not None or frame.listed is not None or frame.listed_counts is not None:
         yield "deal", None
+    if frame.forecasts is not None:
+        yield "forecast", _names(scope_of(one.period, one.segment) for one in frame.forecasts)
     if frame.milestones is not None:
         yield "milestone", None
 

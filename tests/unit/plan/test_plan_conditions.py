@@ -67,7 +67,7 @@ def test_complaints_name_place_and_remedy(text: str, column: int, words: str) ->
 
 def test_what_cannot_be_watched_is_said() -> None:
     with pytest.raises(ConditionError, match="position, pool, work"):
-        compile_condition("margin < 0.5", "forecast")
+        compile_condition("margin < 0.5", "weather")
 
 
 OPERATORS: dict[str, Callable[[float, float], bool]] = {
