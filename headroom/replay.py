@@ -21,6 +21,7 @@ from services.capacity.domain.pool import WHOLE, Depth
 from services.capacity.domain.projector import PlanInForce, Projector
 from services.ingest.domain.change import DealChange, Unusable
 from services.ingest.domain.merge import merge
+from services.ingest.domain.rates import Rates, filled
 from shared.schemas.cell import Cell, Mark
 from shared.schemas.deal import Deal
 from shared.schemas.forecast import Forecast
@@ -109,6 +110,7 @@ class Replayer:
         self._watcher = Watcher(plan, self._in_force.name)
         self._calibration = Calibration(plan)
         self._also = also
+        self._rates = Rates(plan.currency)
         self._deals: dict[str, Deal] = {}
         self._unfolded: dict[str, Deal] = {}
         self._end = None if last is None else _ms(self._start_of(last + _DAY))
@@ -194,7 +196,7 @@ class Replayer:
     def _project(self, at: int) -> None:
         now, book = _moment(at), self._projector.book
         for deal in self._unfolded.values():
-            self._cells.put(deal.id, contribution.of(deal))
+            self._cells.put(deal.id, contribution.of(filled(deal, self._rates)))
             self._book_time = max(self._book_time, deal.time)
         self._unfolded.clear()
         for state in self._cells.changed():
