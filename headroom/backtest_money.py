@@ -29,8 +29,8 @@ def show(console: Console, plan: Plan, found: Replay) -> None:
     drifting = list(_drifting(found))
     if drifting:
         table = Table("discounts drift in", "segment", "first seen on", "by", "CUSUM")
-        for period, segment, day, one in drifting:
-            drift, cusum = _percent(one.discount_drift), f"{one.discount_cusum or 0.0:.1f}"
+        for period, segment, day, seen in drifting:
+            drift, cusum = _percent(seen.discount_drift), f"{seen.discount_cusum or 0.0:.1f}"
             table.add_row(period, escape(segment or "(none)"), str(day), drift, cusum)
         console.print(table)
 

@@ -139,6 +139,8 @@ def _moves(level: Level, before: Forecast, former: Level | None, plan: Plan) -> 
         effort = {pool.pool: pool.effort for pool in before.pools}
         use = {pool.pool: pool.utilisation for pool in before.pools}
         moved = set(effort) & plan.pools.keys()
+        if len(before.pools) < MOST_POOLS:  # it named all that were asked anything
+            moved |= level.effort.keys()
     else:
         effort, use = former.effort, former.uses.utilisation
         moved = set() if effort is level.effort else {pool for pool, _ in effort.items() ^ level.effort.items()}

@@ -1,4 +1,4 @@
-"""The pivot of the story in the forecasts: the new tier's discounts, the margin and the pools they move, in one event."""
+"""The pivot of the story in the forecasts: the new tier's discounts, the margin and the pools they move, in one."""
 
 from datetime import timedelta
 from pathlib import Path

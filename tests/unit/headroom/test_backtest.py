@@ -86,7 +86,10 @@ def test_the_command_prints_tables_and_writes_one_page_that_needs_nothing_else(f
     assert done.exit_code == 0
     assert "core-release" in done.stdout
     html = out.read_text()
-    assert html.count("<svg") == 4
+    assert html.count("<svg") == 6
+    assert "Margin as a share of bookings" in html
+    assert "discounts drift in" in done.stdout
+    assert "2026-Q2" in done.stdout
     assert "http" not in html
     assert "src=" not in html
 
@@ -109,3 +112,9 @@ def test_a_csv_with_its_mapping(tmp_path: Path) -> None:
     said = json.loads(done.stdout)
     assert said["events"] == 2
     assert any(row.get("booked", 0) > 0 for row in said["positions"] if row["pool"] == "implementation")
+    (quarter,) = [one for one in said["forecasts"] if (one["period"], one["segment"]) == ("2026-Q2", "*")]
+    assert (quarter["closed"], quarter["expected"]) == (24000.0, 0.1)
+    # A unit of either is one implementation of 72 hours and 26 tickets; the open one counts for a tenth.
+    assert quarter["cost"] == pytest.approx(1.1 * (3000 + 72 * 70 + 26 * 20))
+    shown = {(one["period"], one["segment"]): one["bookings"] for one in said["days"][-1]["forecasts"]}
+    assert shown["2026-Q2", "*"] == 24000.1
