@@ -18,7 +18,7 @@ from services.capacity import metrics
 from services.capacity.domain.projector import PlanInForce, Projector
 from services.capacity.domain.what_if import told_by
 from shared.clock import Clock
-from shared.errors import NotReady
+from shared.errors import LogRewound, NotReady
 from shared.settings import KafkaSettings
 from shared.streams.restore import TableReader
 from shared.streams.safety import Fail, end_process
@@ -68,6 +68,7 @@ class LiveBook:
         self._asked = 0
         self._restored = False
         self._told: dict[str, Any] = {}
+        self._next: dict[Topic, int] = {}
 
     async def follow(self, kafka: KafkaSettings) -> None:
         """Read the log, and go on reading it until cancelled."""
@@ -107,7 +108,15 @@ class LiveBook:
             self._asked -= 1
 
     def take(self, topic: Topic, records: Sequence[Record]) -> None:
-        """Records of a topic that is followed, in their order."""
+        """Records of a topic that is followed, in their order. Raises LogRewound when they begin anew."""
+        if records[0].offset < self._next.get(topic, 0):
+            raise LogRewound(
+                f"it goes on at offset {records[0].offset}, {self._next[topic]} was reached",
+                where=topic.name,
+                why="the topic was created again",
+                do="This process ends, and reads it from its beginning",
+            )
+        self._next[topic] = records[-1].offset + 1
         self._pending.extend((topic, record) for record in records)
         if len(self._pending) >= _GATHERED and len(self._pending) % _GATHERED < len(records):
             self._thread.submit(self._take_in).add_done_callback(self._failed)

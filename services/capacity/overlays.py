@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Body, Depends, Query, Request
 from starlette.responses import Response
 
 from services.capacity.domain import contribution
@@ -42,6 +42,30 @@ _MARKER: Final = 1
 
 router = APIRouter(prefix="/v1", tags=["questions"], dependencies=[Depends(requires("read"))])
 
+_EXAMPLES: Final[dict[str, Any]] = {
+    "win": {
+        "summary": "Win these deals",
+        "value": {"deals": [{"of": {"ids": ["crm/E-05", "crm/E-06"]}, "outcome": "won"}]},
+    },
+    "discount": {
+        "summary": "A fifth off for a segment, which sells a quarter more",
+        "value": {"deals": [{"of": {"segments": ["enterprise"]}, "discount": 0.2, "volume": 1.25}]},
+    },
+    "hire": {
+        "summary": "Hire two, and lose a week",
+        "value": {
+            "capacity": [
+                {"pool": "implementation", "hire": 2, "start": "2026-06-01"},
+                {"pool": "implementation", "absence": 40, "weeks": "2026-W24..2026-W25"},
+            ]
+        },
+    },
+    "plan": {
+        "summary": "More capacity by the plan",
+        "value": {"plan_changes": {"pools": {"implementation": {"capacity": {"per_week": 520}}}}},
+    },
+}
+_Overlay = Annotated[WhatIf, Body(openapi_examples=_EXAMPLES)]
 _Rows = Annotated[int, Query(ge=0, le=MOST_ROWS, description="how many changed positions are named at most")]
 
 
@@ -50,7 +74,7 @@ _Rows = Annotated[int, Query(ge=0, le=MOST_ROWS, description="how many changed p
     422: {"description": "The overlay cannot be laid over the book; `problems` names each place in it and why."},
     503: {"description": "The book is not read yet, too many questions wait, or a named deal is changing right now."},
 })  # fmt: skip
-async def what_if(request: Request, overlay: WhatIf, rows: _Rows = ROWS) -> Response:
+async def what_if(request: Request, overlay: _Overlay, rows: _Rows = ROWS) -> Response:
     """What would be if deals, capacity or parts of the plan were as the overlay says.
 
     It is laid over a copy of the live book as it is now; nothing that is live changes, and nobody is told. The answer

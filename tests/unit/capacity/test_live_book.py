@@ -1,0 +1,89 @@
+"""The live book without a broker: questions before it is read, without a plan, in a crowd, and a topic made anew."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from services.capacity.agents import ProjectShard
+from services.capacity.domain.projector import PlanInForce, Projector
+from services.capacity.live import MOST_WAITING, LiveBook
+from shared.clock import WallClock
+from shared.errors import LogRewound, NotReady
+from shared.schemas import cell as cells
+from shared.topics import CELLS
+from tests.unit.capacity.books import NOW
+from tests.unit.capacity.plans import tethered
+from tests.unit.capacity.records import FakeRecord
+
+KEY = cells.CellKey("basic", "", False, "new", "units", "qualified", "2026-W14", "2026-04")
+MEMBER = cells.Member("crm/1", 0, 2.0, None, 0.0, "2026-04-01")
+
+
+class Standing(WallClock):
+    """Time stands still."""
+
+    def now(self) -> datetime:
+        return NOW.astimezone(UTC)
+
+
+def live_book(*, plan: bool = True) -> LiveBook:
+    in_force = PlanInForce("small@1", tethered(10.0, 40.0)) if plan else None
+    projector = Projector()
+    return LiveBook(projector, ProjectShard(lambda: in_force, projector), lambda: in_force, Standing())
+
+
+def flushed(offset: int) -> list[FakeRecord]:
+    """One deal of two units, and the mark that lets it count."""
+    sums = {"own": cells.OwnSums(), "stage": cells.StageSums(1, 2.0, 4.0, 8.0), "listed": cells.ListSums()}
+    one = cells.Cell(partition=0, generation=0, key=KEY, members=[MEMBER], **sums)
+    mark = cells.Mark(partition=0, generation=0, upto=7)
+    return [
+        FakeRecord(offset, cells.cell_record_key(0, KEY), cells.encode(one)),
+        FakeRecord(offset + 1, cells.mark_record_key(0), cells.encode(mark)),
+    ]
+
+
+async def test_it_says_what_is_missing_until_it_can_answer():
+    book = live_book(plan=False)
+    with pytest.raises(NotReady, match="the book is not read yet"):
+        await book.ask(lambda live: live.now)
+    book._restore()
+    with pytest.raises(NotReady, match="no plan is in force"):
+        await book.ask(lambda live: live.now)
+
+
+async def test_questions_see_what_came_before_them():
+    book = live_book()
+    book._restore()
+    empty = await book.ask(lambda live: live.projector.positions["eng", "2026-W14"].expected)
+    book.take(CELLS, flushed(0))
+    full = await book.ask(lambda live: live.projector.positions["eng", "2026-W14"].expected)
+    assert (empty, full) == (0.0, 8.0)
+    assert await book.reached() == {0: 7}
+
+
+async def test_more_than_can_be_answered_soon_are_asked_to_come_again():
+    book = live_book()
+    book._restore()
+    asked = [asyncio.ensure_future(book.ask(lambda live: live.now)) for _ in range(MOST_WAITING + 5)]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, NotReady)]
+    assert len(refused) == 5
+    assert await book.ask(lambda live: live.now) == NOW, "and then there is room again"
+
+
+async def test_a_question_that_fails_hurts_nobody_else():
+    book = live_book()
+    book._restore()
+    with pytest.raises(ZeroDivisionError):
+        await book.ask(lambda live: 1 // 0)
+    assert await book.ask(lambda live: live.in_force.name) == "small@1"
+
+
+def test_a_topic_that_was_made_anew_ends_the_process():
+    book = live_book()
+    book.take(CELLS, flushed(10))
+    book.take(CELLS, flushed(12))
+    with pytest.raises(LogRewound):
+        book.take(CELLS, flushed(0))
