@@ -1,7 +1,7 @@
 """What every process serves: ``/healthz``, ``/readyz`` and ``/metrics``; and how it serves, in its own event loop."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 
 import uvicorn
 from fastapi import FastAPI, HTTPException
@@ -88,6 +88,17 @@ class Server(uvicorn.Server):
 
     def install_signal_handlers(self) -> None:
         """Left to the process."""
+
+
+async def serve_beside(
+    work: Coroutine[object, object, None], app: FastAPI, http: HttpSettings, stop: asyncio.Event
+) -> None:
+    """Serve ``app`` and do ``work`` until ``stop`` is set, which cancels it; an error of either ends both."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(serve(app, http, stop))
+        worker = tasks.create_task(work)
+        await stop.wait()
+        worker.cancel()
 
 
 async def serve(app: FastAPI, http: HttpSettings, stop: asyncio.Event | None = None) -> None:

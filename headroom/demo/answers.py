@@ -7,7 +7,8 @@ from typing import Any
 
 from headroom.demo.client import Api
 from headroom.demo.facts import Answered, Facts
-from headroom.story import Answer, Moment, Story
+from headroom.story import Moment, Story
+from headroom.story_parts import Answer
 from shared.schemas.recalibration import Recalibration
 from shared.schemas.week import add_weeks
 

@@ -12,12 +12,12 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Self
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from headroom.local.children import spawn, stop, tail
+from headroom.local.embedded import EmbeddedServer
 from headroom.local.folders import temporary_folder
 from headroom.local.jars import ensure_jars
 from headroom.local.java import find_java
@@ -50,12 +50,14 @@ LISTENERS = ("listeners", "advertised.listeners", "listener.security.protocol.ma
 """Settings that are lists: further ones are added to ours."""
 
 
-class EmbeddedKafka:
+class EmbeddedKafka(EmbeddedServer):
     """Kafka 4.4 for this process and its children, on loopback only.
 
     ``start`` and ``restart`` return when the broker answers; ``kill`` ends it as a power cut would. The address stays
-    the same for the object's life. As a context manager it is started on entry and stopped on exit.
+    the same for the object's life.
     """
+
+    what = "the broker"
 
     def __init__(
         self,
@@ -67,6 +69,7 @@ class EmbeddedKafka:
         format_options: Sequence[str] = (),
     ) -> None:
         """``properties`` are put over ours, listeners beside them; ``format_options`` prepare fresh data further."""
+        super().__init__()
         self._properties, self._format_options = dict(properties or {}), tuple(format_options)
         self._temporary = data_dir is None
         self.data_dir = data_dir or temporary_folder("headroom-kafka-")
@@ -76,38 +79,20 @@ class EmbeddedKafka:
         free = free_ports(2)
         self._port = port or free[0]
         self._controller_port = free[1]
-        self._child: subprocess.Popen[bytes] | None = None
-        self._wanted = False
 
     @property
     def bootstrap(self) -> str:
         """Where clients connect, ``host:port``."""
         return f"127.0.0.1:{self._port}"
 
-    @property
-    def pid(self) -> int:
-        """The broker's process id; raises ``NotReady`` when it was never started."""
-        if self._child is None:
-            raise NotReady("the broker has not been started")
-        return self._child.pid
+    def kill(self) -> None:
+        """End the broker at once (SIGKILL), as a power cut would; its data stay."""
+        self._wanted = False
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
 
-    @property
-    def alive(self) -> bool:
-        """Whether the broker's process runs."""
-        return self._child is not None and self._child.poll() is None
-
-    @property
-    def lost(self) -> bool:
-        """Whether it was running, nobody ended it through this object, and it runs no more."""
-        return self._wanted and not self.alive
-
-    def start(self, timeout: float = 60.0) -> None:
-        """Start and wait until it answers; does nothing when it runs already.
-
-        Raises ``NotReady`` with the end of its log when it dies or is not there within ``timeout`` seconds.
-        """
-        if self.alive:
-            return
+    def _spawn(self) -> subprocess.Popen[bytes]:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         classpath = f"{ensure_jars()}/*"
         java = [
@@ -122,42 +107,11 @@ class EmbeddedKafka:
         properties = self._write_properties()
         if not (self.data_dir / "log" / "meta.properties").exists():
             self._format(java, properties)
-        self._child = spawn([*java, "kafka.Kafka", str(properties)], log=self._output)
-        self._wait(timeout)
-        self._wanted = True
+        return spawn([*java, "kafka.Kafka", str(properties)], log=self._output)
 
-    def stop(self, grace: float = 10.0) -> None:
-        """Shut the broker down in order; temporary data are deleted."""
-        self._wanted = False
-        if self._child is not None:
-            stop(self._child, grace=grace)
+    def _clean(self) -> None:
         if self._temporary:
             shutil.rmtree(self.data_dir, ignore_errors=True)
-
-    def kill(self) -> None:
-        """End the broker at once (SIGKILL), as a power cut would; its data stay."""
-        self._wanted = False
-        if self._child is not None:
-            self._child.kill()
-            self._child.wait()
-
-    def restart(self) -> None:
-        """Start again on the same data and address, after a ``kill`` or in order."""
-        self._wanted = False
-        if self._child is not None:
-            stop(self._child, grace=10.0)
-        self.start()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop(grace=0)
-            raise
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self.stop()
 
     def _write_properties(self) -> Path:
         """The broker's settings; written at each start, since ports may differ from the last time on these data."""

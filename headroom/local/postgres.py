@@ -15,9 +15,9 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 from headroom.local.children import spawn, stop, tail
+from headroom.local.embedded import EmbeddedServer
 from headroom.local.folders import temporary_folder
 from shared.errors import ConfigurationError, NotReady
 
@@ -35,43 +35,28 @@ class _Account:
     group: int | None = None
 
 
-class EmbeddedPostgres:
+class EmbeddedPostgres(EmbeddedServer):
     """PostgreSQL 18 for this process and its children.
 
     ``start`` and ``restart`` return when it takes connections. Data stay in the folder given; without one they are
-    temporary, and not synced to disk. As a context manager it is started on entry and stopped on exit.
+    temporary, and not synced to disk.
     """
 
+    what = "the database"
+    ask = signal.SIGINT
+
     def __init__(self, data_dir: Path | None = None) -> None:
+        super().__init__()
         self._temporary = data_dir is None
         self.data_dir = (data_dir or temporary_folder("headroom-pg-")).absolute()
         self.log_file = self.data_dir / "postgres.log"
         self._cluster = self.data_dir / "cluster"
         self._sockets = _socket_folder(self._cluster)
-        self._child: subprocess.Popen[bytes] | None = None
-        self._wanted = False
 
     @property
     def url(self) -> str:
         """The server's own database for SQLAlchemy with asyncpg; ``create_database`` gives one to use."""
         return self.url_of(SUPERUSER)
-
-    @property
-    def pid(self) -> int:
-        """The server's process id; raises ``NotReady`` when it was never started."""
-        if self._child is None:
-            raise NotReady("the database has not been started")
-        return self._child.pid
-
-    @property
-    def alive(self) -> bool:
-        """Whether the server's process runs."""
-        return self._child is not None and self._child.poll() is None
-
-    @property
-    def lost(self) -> bool:
-        """Whether it was running, nobody ended it through this object, and it runs no more."""
-        return self._wanted and not self.alive
 
     def url_of(self, database: str) -> str:
         """The URL of one database of this server, for SQLAlchemy with asyncpg."""
@@ -84,13 +69,7 @@ class EmbeddedPostgres:
             self._psql(f'CREATE DATABASE "{name}"')
         return self.url_of(name)
 
-    def start(self, timeout: float = 30.0) -> None:
-        """Start and wait until it takes connections; does nothing when it runs already.
-
-        Raises ``NotReady`` with the end of its log when it ends or is not there within ``timeout`` seconds.
-        """
-        if self.alive:
-            return
+    def _spawn(self) -> subprocess.Popen[bytes]:
         account = _account()
         binaries = _binaries(account)
         self._prepare_folders(account)
@@ -107,43 +86,19 @@ class EmbeddedPostgres:
         }
         command = [str(binaries / "postgres"), "-D", str(self._cluster)]
         command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        self._child = spawn(
+        return spawn(
             command,
             log=self.log_file,
             user=account.user,
             group=account.group,
             death_signal=signal.SIGINT,  # a fast shutdown: clients are cut off, the data are left in order
         )
-        self._wait(timeout)
-        self._wanted = True
 
-    def stop(self, grace: float = 10.0) -> None:
-        """Shut the server down, cutting clients off; temporary data are deleted."""
-        self._wanted = False
-        if self._child is not None:
-            stop(self._child, grace=grace, ask=signal.SIGINT)
+    def _clean(self) -> None:
         if self._sockets != self._cluster:
             shutil.rmtree(self._sockets, ignore_errors=True)
         if self._temporary:
             shutil.rmtree(self.data_dir, ignore_errors=True)
-
-    def restart(self) -> None:
-        """Stop and start again on the same data and socket."""
-        self._wanted = False
-        if self._child is not None:
-            stop(self._child, grace=10.0, ask=signal.SIGINT)
-        self.start()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop(grace=0)
-            raise
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self.stop()
 
     def _prepare_folders(self, account: _Account) -> None:
         self.data_dir.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from services.capacity import metrics
 from services.capacity.agents import FoldShard, Plans, ProjectShard
 from services.capacity.domain.projector import PlanInForce
 from services.capacity.settings import CapacitySettings
-from shared.http import create_ops_app, serve
+from shared.http import create_ops_app, serve_beside
 from shared.streams.app import run
 from shared.streams.health import Health
 from shared.streams.metrics import stream_series
@@ -45,17 +45,10 @@ class FoldProcess:
         role = create_fold_role(self._settings.capacity.fold_every)
         clock = self._settings.clock.clock()
         work = run(role, kafka=self._settings.kafka, health=self._health, clock=clock)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(serve(self.app, self._settings.http, stop))
-            worker = tasks.create_task(work)
-            await stop.wait()
-            worker.cancel()
+        await serve_beside(work, self.app, self._settings.http, stop)
 
     def _not_ready(self) -> Iterator[str]:
-        if not self._health.assigned:
-            yield "no partitions are assigned yet"
-        elif not self._health.ready:
-            yield "the deals are not read yet"
+        return self._health.reasons("the deals are not read yet")
 
 
 class ProjectProcess:
@@ -72,27 +65,17 @@ class ProjectProcess:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read the plans, then project until ``stop`` is set."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(serve(self.app, self._settings.http, stop))
-            worker = tasks.create_task(self._project())
-            await stop.wait()
-            worker.cancel()
+        await serve_beside(self._project(), self.app, self._settings.http, stop)
 
     async def _project(self) -> None:
-        reader = TableReader(self._settings.kafka, PLANS, self._plans.add)
-        await reader.start()
-        try:
-            await reader.caught_up()
+        async with TableReader(self._settings.kafka, PLANS, self._plans.add) as plans:
+            await plans.caught_up()
             self._plans_read = True
             role = create_project_role(lambda: self._plans.in_force, self._settings.capacity.project_every)
             await run(role, kafka=self._settings.kafka, health=self._health, clock=self._settings.clock.clock())
-        finally:
-            await reader.stop()
 
     def _not_ready(self) -> Iterator[str]:
         if not self._plans_read:
             yield "the plans are not read yet"
-        elif not self._health.assigned:
-            yield "no partitions are assigned yet"
-        elif not self._health.ready:
-            yield "the cells are not read yet"
+        else:
+            yield from self._health.reasons("the cells are not read yet")

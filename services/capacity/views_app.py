@@ -14,7 +14,7 @@ from services.capacity.store import ReadingModels, WritingModels
 from services.capacity.views import PublishedPlans, ViewsSink
 from shared.access import Keys
 from shared.db import create_engine
-from shared.http import BodyLimit, create_ops_app, serve
+from shared.http import BodyLimit, create_ops_app, serve_beside
 from shared.settings import Settings
 from shared.streams.app import run
 from shared.streams.health import Health
@@ -52,19 +52,13 @@ class ViewsProcess:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve at once, read the plans, then keep the read models until ``stop`` is set."""
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(serve(self.app, self._settings.http, stop))
-                worker = tasks.create_task(self._keep())
-                await stop.wait()
-                worker.cancel()
+            await serve_beside(self._keep(), self.app, self._settings.http, stop)
         finally:
             await self._engine.dispose()
 
     async def _keep(self) -> None:
-        reader = TableReader(self._settings.kafka, PLANS, self._add_plan)
-        await reader.start()
-        try:
-            await reader.caught_up()
+        async with TableReader(self._settings.kafka, PLANS, self._add_plan) as plans:
+            await plans.caught_up()
             self._plans_read = True
             sink = ViewsSink(WritingModels(self._engine), self._health.progressed, self._settings.clock.clock())
             role = SinkRole(name="views", topics=(FRAMES, DEALS), sink=sink)
@@ -72,8 +66,6 @@ class ViewsProcess:
                 tasks.create_task(_look(sink))
                 tasks.create_task(self._live.follow(self._settings.kafka))
                 tasks.create_task(run(role, kafka=self._settings.kafka, health=self._health))
-        finally:
-            await reader.stop()
 
     def _create_live(self, settings: Settings) -> LiveBook:
         projector = Projector()

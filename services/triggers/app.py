@@ -1,15 +1,14 @@
 """Builds the triggers process: the plans' reader, the shard, and what it serves."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 
 from fastapi import FastAPI
 
 from services.triggers.agents import Begin, Plans, TriggersShard
 from services.triggers.metrics import trigger_series
 from services.triggers.settings import TriggersSettings
-from shared.http import create_ops_app, serve
+from shared.http import create_ops_app, serve_beside
 from shared.streams.app import run
 from shared.streams.health import Health
 from shared.streams.metrics import stream_series
@@ -42,16 +41,12 @@ class TriggersProcess:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve at once, read the plans, then evaluate frames until ``stop`` is set."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(serve(self.app, self._settings.http, stop))
-            worker = tasks.create_task(self._evaluate())
-            await stop.wait()
-            worker.cancel()
+        await serve_beside(self._evaluate(), self.app, self._settings.http, stop)
 
     async def _evaluate(self) -> None:
         kafka, begin = self._settings.kafka, Begin()
         begins = TableReader(kafka, EPISODES, begin.add)
-        async with _reading(begins), _reading(TableReader(kafka, PLANS, self._plans.add)) as plans:
+        async with begins, TableReader(kafka, PLANS, self._plans.add) as plans:
             await plans.caught_up()
             self._plans_read = True
             role = create_role(self._plans, begin, begins)
@@ -60,19 +55,8 @@ class TriggersProcess:
     def _not_ready(self) -> Iterator[str]:
         if not self._plans_read:
             yield "the plans are not read yet"
-        elif not self._health.assigned:
-            yield "no partitions are assigned yet"
-        elif not self._health.ready:
-            yield "the episodes and frames are not read yet"
-
-
-@asynccontextmanager
-async def _reading(reader: TableReader) -> AsyncIterator[TableReader]:
-    await reader.start()
-    try:
-        yield reader
-    finally:
-        await reader.stop()
+        else:
+            yield from self._health.reasons("the episodes and frames are not read yet")
 
 
 def create_app(settings: TriggersSettings) -> TriggersProcess:

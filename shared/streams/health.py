@@ -1,6 +1,6 @@
 """What a stream worker knows about itself: ready or not, how far behind, and whether it still moves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -32,6 +32,13 @@ class Health:
     def ready(self) -> bool:
         """A member of the group whose shards, if it has any, are all restored."""
         return self.assigned and all(done >= 1.0 for done in self.restore.values())
+
+    def reasons(self, not_read: str) -> Iterator[str]:
+        """Why it is not ready, in a sentence; ``not_read`` is that sentence until the shards are restored."""
+        if not self.assigned:
+            yield "no partitions are assigned yet"
+        elif not self.ready:
+            yield not_read
 
     def progressed(self) -> None:
         """Something was applied, written or found to be already at its end."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Self
 
 import aiokafka
 from aiokafka import TopicPartition
@@ -89,6 +89,13 @@ class TableReader:
             raise
         self._awaited.append((barrier, self._caught_up))
         self._task = asyncio.create_task(self._read(), name=f"read {self._name}")
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        await self.stop()
 
     async def caught_up(self) -> None:
         """Wait until everything that was in the topic at the start has been given to ``on_record``."""

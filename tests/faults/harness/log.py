@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import aiokafka
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from shared.settings import KafkaSettings
 from shared.topics import (
@@ -110,15 +109,3 @@ class Log:
     def table(self, topic: Topic) -> dict[bytes, Any]:
         """The last value of each key that has one."""
         return {key: json.loads(value) for key, value in self.tables[topic].items()}
-
-
-async def committed(kafka: KafkaSettings, group: str, topic: Topic) -> dict[int, int]:
-    """How far a group has committed, by partition."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
-    await admin.start()
-    try:
-        offsets = await admin.list_consumer_group_offsets(kafka.topic_prefix + group)
-    finally:
-        await admin.close()
-    name = kafka.topic_prefix + topic.name
-    return {tp.partition: meta.offset for tp, meta in offsets.items() if tp.topic == name}

@@ -29,9 +29,10 @@ from shared.topics import (
 )
 from tests.faults.harness import plan, recompute
 from tests.faults.harness.load import TIMEOUT, Load
-from tests.faults.harness.log import Log, Seen, committed
+from tests.faults.harness.log import Log, Seen
 from tests.faults.harness.receiver import Receiver
 from tests.faults.harness.system import PARTITIONS, System
+from tests.groups import committed
 from tests.unit.capacity import oracle
 
 ASKED_ONE_BY_ONE = 10

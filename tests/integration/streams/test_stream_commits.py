@@ -10,6 +10,7 @@ from shared.settings import KafkaSettings
 from shared.streams.shards import Batch, Outgoing, SinkRole
 from shared.streams.transport import BatchConsumer
 from shared.streams.writer import FencedWriter
+from tests.groups import committed
 from tests.integration.streams import toy
 from tests.integration.streams.toy import COUNTS, INPUT
 from tests.waiting import eventually
@@ -85,7 +86,7 @@ async def test_what_is_applied_is_flushed_and_committed_at_a_stop(system: KafkaS
         await eventually(lambda: sum(n for s in worker.shards.values() for n, _ in s.counts.values()) == 4_000)
     assert not worker.failures
     assert await toy.counts(system) == toy.tally(load)
-    assert await toy.committed(system, "counter", INPUT) == dict.fromkeys(range(4), 1_000)
+    assert await committed(system, "counter", INPUT) == dict.fromkeys(range(4), 1_000)
 
 
 async def test_bookkeeping_does_not_grow(system: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from shared.settings import KafkaSettings
 from shared.streams.safety import StrictProducer
 from shared.streams.shards import Batch, Role, SinkRole
 from shared.streams.transport import BatchConsumer
+from tests.groups import committed
 from tests.integration.streams import toy
 from tests.integration.streams.toy import COUNTS, INPUT, Counter
 from tests.waiting import eventually
@@ -119,7 +120,7 @@ async def test_an_exception_in_a_shard_ends_the_worker_before_anything_is_commit
     async with toy.running(system, Role("counter", (COUNTS,), (INPUT,), Poisoned)) as worker:
         await eventually(lambda: worker.failures)
         assert isinstance(worker.failures[0], ValueError)
-    assert not any((await toy.committed(system, "counter", INPUT)).values())
+    assert not any((await committed(system, "counter", INPUT)).values())
     async with toy.running(system):
         await eventually(lambda: toy.counts_are(system, {b"k": (2, 1)}))
 
@@ -133,7 +134,7 @@ async def test_an_exception_in_a_sink_ends_the_worker_before_anything_is_committ
     async with toy.running(system, SinkRole("sink", (INPUT,), Failing())) as worker:
         await eventually(lambda: worker.failures)
         assert isinstance(worker.failures[0], OSError)
-    assert not any((await toy.committed(system, "sink", INPUT)).values())
+    assert not any((await committed(system, "sink", INPUT)).values())
 
 
 async def test_idle_partitions_do_not_starve_a_busy_one(system: KafkaSettings) -> None:

@@ -17,6 +17,7 @@ from shared.streams.app import run
 from shared.streams.health import Health
 from shared.streams.shards import Batch, Outgoing, Role, SinkRole
 from shared.topics import Topic
+from tests.groups import committed
 
 INPUT = Topic("input", "anything", "what is counted", "delete")
 COUNTS = Topic("counts", "as the input", "how often each key came, and the offset up to which that holds", "compact")
@@ -222,18 +223,6 @@ async def counts(kafka: KafkaSettings) -> dict[bytes, tuple[int, int]]:
 
 async def counts_are(kafka: KafkaSettings, expected: dict[bytes, tuple[int, int]]) -> bool:
     return await counts(kafka) == expected
-
-
-async def committed(kafka: KafkaSettings, group: str, topic: Topic) -> dict[int, int]:
-    """What a group has committed, by partition."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
-    await admin.start()
-    try:
-        offsets = await admin.list_consumer_group_offsets(kafka.topic_prefix + group)
-    finally:
-        await admin.close()
-    name = kafka.topic_prefix + topic.name
-    return {tp.partition: meta.offset for tp, meta in offsets.items() if tp.topic == name}
 
 
 async def commit(kafka: KafkaSettings, group: str, topic: Topic, offsets: dict[int, int]) -> None:

@@ -14,8 +14,9 @@ from headroom.demo.screen import Screen, alarm_words, line, picture, sparkline
 from shared.schemas.deal import Deal, Line
 from shared.schemas.plan_file import parse_plan
 from shared.schemas.position import Position, TopDeal, WorkState
-from shared.schemas.recalibration import AskedPerson, Recalibration
+from shared.schemas.recalibration import Recalibration
 from shared.schemas.week import add_weeks
+from tests.unit.demo.alarms import slipping
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "margin-volume-trap"
 PLAN = parse_plan((EXAMPLE / "plan.yaml").read_text(), "plan.yaml")
@@ -125,23 +126,10 @@ def test_sparkline() -> None:
 
 
 def alarm() -> Recalibration:
-    fired = datetime(2026, 5, 9, tzinfo=UTC)
-    return Recalibration(
-        id="r",
-        event_id="e",
-        kind="firing",
-        transition=1,
-        trigger="release-slipping",
-        scope="core-release",
-        watch="work",
-        severity="critical",
-        at=fired,
-        fired=fired,
-        plan="margin-volume-trap@1",
-        summary="core-release slips 3 weeks.",
+    return slipping(
+        datetime(2026, 5, 9, tzinfo=UTC),
         unit="hours",
         cause=[TopDeal("crm/E-00", 30.0, 0.04, 0.5, "enterprise"), TopDeal("crm/E-01", 60.0, 0.08, 1.0, "enterprise")],
-        owners=[AskedPerson("head-of-engineering", "Head of Engineering")],
         decide_by=datetime(2026, 5, 25, tzinfo=UTC),
     )
 

@@ -15,8 +15,9 @@ from headroom.receiver import Delivery, Receiver
 from headroom.story import read_story
 from shared.schemas.deal import Deal, Line
 from shared.schemas.plan_file import parse_plan
-from shared.schemas.position import Position, TopDeal, WorkState
-from shared.schemas.recalibration import AskedPerson, Recalibration
+from shared.schemas.position import Position, WorkState
+from shared.schemas.recalibration import Recalibration
+from tests.unit.demo.alarms import slipping
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "margin-volume-trap"
 STORY = read_story(EXAMPLE / "story.yaml")
@@ -31,24 +32,7 @@ def state(slip: float, finish: str) -> WorkState:
 
 
 def firing(fired: datetime = FIRED) -> Recalibration:
-    return Recalibration(
-        id="r",
-        event_id="e1",
-        kind="firing",
-        transition=1,
-        trigger="release-slipping",
-        scope="core-release",
-        watch="work",
-        severity="critical",
-        at=fired,
-        fired=fired,
-        plan="margin-volume-trap@1",
-        summary="core-release slips.",
-        work="core-release",
-        cause=[TopDeal("crm/E-00", 30.0, 0.04, 0.5, "enterprise")],
-        owners=[AskedPerson("head-of-engineering", "Head of Engineering")],
-        last_responsible=datetime(2026, 5, 17, 22, tzinfo=UTC),
-    )
+    return slipping(fired, work="core-release", last_responsible=datetime(2026, 5, 17, 22, tzinfo=UTC))
 
 
 def resolved(fired: datetime = FIRED) -> Recalibration:
@@ -83,8 +67,8 @@ def some_facts(*, decide: bool = True, won: bool = False) -> Facts:
 
 def summary_of(facts: Facts, *, listed: list[Recalibration] | None = None, **log: Any) -> Summary:
     receiver = Receiver()
-    receiver.deliveries.append(Delivery("e1", "recalibration.firing", "", {}))
-    entries = [{"event": "e1", "state": "delivered"} | log]
+    receiver.deliveries.append(Delivery("e", "recalibration.firing", "", {}))
+    entries = [{"event": "e", "state": "delivered"} | log]
     return summarise(STORY, facts, [resolved()] if listed is None else listed, entries, receiver)
 
 
