@@ -22,9 +22,10 @@ from rich.table import Table
 from headroom.checks import broker, database, groups, machine, services
 from headroom.checks.finding import Finding, State, exit_code
 from headroom.local import addresses
+from headroom.local.environment import settings_from
 from headroom.local.folders import default_data_folder
 from headroom.local.servers import BOOTSTRAP
-from headroom.local.system import PROGRAMS, settings_from
+from headroom.local.system import PROGRAMS
 from shared.errors import HeadroomError
 from shared.settings import Settings
 

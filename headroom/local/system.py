@@ -15,15 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
-
-import sqlalchemy as sa
-from sqlalchemy import make_url
-from sqlalchemy.ext.asyncio import create_async_engine
+from typing import Self
 
 import headroom
 from headroom import topics
-from headroom.local import addresses, servers
+from headroom.local import addresses, borrowed, servers
+from headroom.local.environment import clock_environment, settings_from
 from headroom.local.folders import temporary_folder
 from headroom.local.kafka import EmbeddedKafka
 from headroom.local.keeper import Keepable, Keeper
@@ -234,10 +231,8 @@ class LocalSystem:
         if isinstance(self.database, EmbeddedPostgres):
             url = self.database.create_database(DATABASE)
         elif self._borrows(servers.DATABASE_URL):
-            name = f"headroom_{secrets.token_hex(4)}"
-            run_apart(lambda: _administer(self.database_url, f'CREATE DATABASE "{name}"'))
-            self._stack.callback(_drop_database, url, name)
-            url = make_url(url).set(database=name).render_as_string(hide_password=False)
+            server, url = url, borrowed.create_database(url)
+            self._stack.callback(borrowed.drop_database, server, url)
         self.environment[servers.DATABASE_URL] = url
 
     def _keep_servers(self) -> None:
@@ -270,7 +265,7 @@ class LocalSystem:
     def _start_processes(self) -> None:
         start_file = self.data / CLOCK_FILE
         start_file.unlink(missing_ok=True)
-        self.environment |= _clock_environment(self._clock, start_file)
+        self.environment |= clock_environment(self._clock, start_file)
         ports = free_ports(len(self._names), prefer=self._first_port)
         programs = [
             Program(
@@ -302,40 +297,3 @@ class LocalSystem:
         if self._supervisor is None:
             raise NotReady("the system has not been started")
         return self._supervisor
-
-
-def settings_from(environment: Mapping[str, str]) -> Settings:
-    """The settings that a process with this environment reads."""
-
-    class Given(Settings):
-        @classmethod
-        def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[Any, ...]:
-            sources["env_settings"].env_vars = {name.lower(): value for name, value in environment.items()}
-            return (sources["env_settings"],)
-
-    return Given()
-
-
-def _clock_environment(clock: ClockSettings, start_file: Path) -> dict[str, str]:
-    """The variables that give a process this clock; a virtual one that has not been started waits for the file."""
-    if clock.as_of is None:
-        return {}
-    environment = {"HEADROOM_CLOCK__AS_OF": clock.as_of.isoformat(), "HEADROOM_CLOCK__SPEED": str(clock.speed)}
-    if clock.started is not None:
-        environment["HEADROOM_CLOCK__STARTED"] = clock.started.isoformat()
-    else:
-        environment["HEADROOM_CLOCK__START_FILE"] = str(start_file)
-    return environment
-
-
-async def _administer(url: str, statement: str) -> None:
-    engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
-    try:
-        async with engine.connect() as connection:
-            await connection.execute(sa.text(statement))
-    finally:
-        await engine.dispose()
-
-
-def _drop_database(url: str, name: str) -> None:
-    run_apart(lambda: _administer(url, f'DROP DATABASE "{name}" WITH (FORCE)'))
