@@ -18,7 +18,7 @@ import aiokafka
 import faust
 from aiokafka import TopicPartition
 
-from services.capacity.agents import FoldShard
+from services.capacity.agents.fold import FoldShard
 from services.capacity.domain.contribution import decode
 from shared.kafka import connection_options
 from shared.settings import KafkaSettings, Settings

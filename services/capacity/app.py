@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from fastapi import FastAPI
 
 from services.capacity import metrics
-from services.capacity.agents import FoldShard, Plans, ProjectShard
+from services.capacity.agents.fold import FoldShard
+from services.capacity.agents.plans import Plans
+from services.capacity.agents.project import ProjectShard
 from services.capacity.domain.projector import PlanInForce
 from services.capacity.settings import CapacitySettings
 from shared.http import create_ops_app, serve_beside

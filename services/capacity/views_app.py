@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from fastapi import FastAPI
 
 from services.capacity import api, overlays, questions
-from services.capacity.agents import Plans, ProjectShard
+from services.capacity.agents.plans import Plans
+from services.capacity.agents.project import ProjectShard
 from services.capacity.domain.projector import Projector
 from services.capacity.live import LiveBook
 from services.capacity.metrics import views_series

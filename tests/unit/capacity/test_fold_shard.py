@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from services.capacity.agents import FoldShard
+from services.capacity.agents.fold import FoldShard
 from shared.schemas import cell as cells
 from shared.schemas import dead_letter
 from shared.schemas.deal import Line

@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from services.capacity.agents import FoldShard, ProjectShard
+from services.capacity.agents.fold import FoldShard
+from services.capacity.agents.project import ProjectShard
 from services.capacity.metrics import POSITIONS_OVERLOADED
 from shared.schemas.deal import Line
 from shared.schemas.envelope import headers

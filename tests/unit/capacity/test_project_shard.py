@@ -5,7 +5,10 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from services.capacity.agents import FoldShard, Plans, ProjectShard
+from services.capacity import metrics
+from services.capacity.agents.fold import FoldShard
+from services.capacity.agents.plans import Plans
+from services.capacity.agents.project import ProjectShard
 from services.capacity.domain.projector import PlanInForce
 from shared.schemas import decision, forecast, frame, position, published_plan, report
 from shared.schemas.deal import Line, Stamp
@@ -148,6 +151,24 @@ def test_reports_and_decisions_move_capacity():
     shard.apply(reports.batch(1))
     _, rows = read(shard.flush(NOW + timedelta(minutes=1)))
     assert rows["eng", "2026-W15"].position.capacity == 125.0
+
+
+def test_the_age_of_a_report_that_was_deleted_is_no_longer_measured():
+    reports = Log(REPORTS)
+    shard = started(plans(1))
+    said = report.Report(
+        kind="backlog", source="ops", object="1", reporter="ana", stamp=Stamp(int(NOW.timestamp() * 1000)), pool="eng",
+        week="2026-W15", amount=5.0,
+    )  # fmt: skip
+    reports.write(report.record_key(said), report.encode(said))
+    shard.apply(reports.batch())
+    shard.flush(NOW + timedelta(minutes=1))
+    assert metrics.project_series.get_sample_value("headroom_report_age_seconds", {"pool": "eng"}) == 60.0
+    reports.write(report.record_key(said), None)
+    shard.apply(reports.batch(1))
+    made, _ = read(shard.flush(NOW + timedelta(hours=2)))
+    assert made.report_ages == {"eng": None}
+    assert metrics.project_series.get_sample_value("headroom_report_age_seconds", {"pool": "eng"}) is None
 
 
 def test_rows_that_no_longer_stand_for_anything_are_tombstoned():

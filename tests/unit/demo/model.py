@@ -9,7 +9,8 @@ from datetime import datetime
 import msgspec
 
 from headroom.story import Moment
-from services.capacity.agents import FoldShard, ProjectShard
+from services.capacity.agents.fold import FoldShard
+from services.capacity.agents.project import ProjectShard
 from services.capacity.domain.projector import PlanInForce
 from services.ingest.domain.change import DealChange
 from services.ingest.domain.merge import merge

@@ -18,7 +18,8 @@ from headroom.cli import app
 from headroom.hindsight import Hindsight, Watcher
 from headroom.replay import Replayer, replay
 from headroom.story import read_story
-from services.capacity.agents import FoldShard, ProjectShard
+from services.capacity.agents.fold import FoldShard
+from services.capacity.agents.project import ProjectShard
 from services.capacity.domain.projector import PlanInForce
 from services.ingest.domain.change import DealChange
 from services.ingest.domain.merge import merge

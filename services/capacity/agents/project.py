@@ -1,31 +1,26 @@
-"""The two shards of capacity: fold turns deals into cells, project turns cells and the plan into frames and positions.
+"""The projection's shard: cells, the plan, reports and decisions into frames, positions and forecasts.
 
-Order of effects: everything a flush returns is one transaction. Fold's ends with its mark, so project never sees half a
-flush; project's frame and the positions it changed go out together.
+Everything a flush returns is one transaction: a frame and the positions and forecasts that changed in it.
 """
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from contextlib import suppress
 from datetime import datetime
 from time import perf_counter
 
 import msgspec
 
 from services.capacity import metrics
-from services.capacity.domain import contribution
-from services.capacity.domain.cells import Cells, CellState
 from services.capacity.domain.frames import parts_of
 from services.capacity.domain.projector import PlanInForce, Projector
 from shared.schemas import cell as cells
 from shared.schemas import decision, forecast, frame, position, report, signal
 from shared.schemas.envelope import headers
-from shared.schemas.plan import Plan
-from shared.schemas.published_plan import decode as decode_plan
-from shared.schemas.trace import NOWHERE, Passage, passage_in, passage_of
+from shared.schemas.trace import NOWHERE, Passage, passage_in
 from shared.streams.dead_letters import BrokenLimit, dead_letter
 from shared.streams.shards import Batch, Outgoing, Record
-from shared.topics import CELLS, DEALS, DECISIONS, FORECASTS, FRAMES, POSITIONS, REPORTS, SIGNALS, Topic
+from shared.topics import CELLS, DECISIONS, FORECASTS, FRAMES, POSITIONS, REPORTS, SIGNALS, Topic
 
 _decode_key = msgspec.json.Decoder(tuple[int, cells.CellKey | str]).decode
 """The key of a cell or a mark: deals partition, then the cell's key or a word."""
@@ -33,118 +28,6 @@ _decode_key = msgspec.json.Decoder(tuple[int, cells.CellKey | str]).decode
 _decode_forecast_key = msgspec.json.Decoder(tuple[str, str]).decode
 
 PROJECT = "headroom/project"
-
-
-class FoldShard:
-    """One partition of ``deals.v1`` as the cells it sums to."""
-
-    def __init__(self, partition: int) -> None:
-        self._partition = partition
-        self._book = Cells()
-        self._generation: int | None = None
-        self._everything = False
-        self._upto = 0
-        self._said = 0
-        self._time = 0
-        self._passage = NOWHERE
-        self._zeroed: dict[int, bytes] = {}
-        self._letters: list[Outgoing] = []
-        self._standing: dict[bytes | None, tuple[Batch, Record, str, str]] = {}
-        self._limit = BrokenLimit()
-
-    def apply(self, batch: Batch) -> None:
-        """Fold deals in; of a deal that comes more than once in a batch only the last record matters."""
-        latest = {record.key: record for record in batch.records}
-        for key, record in latest.items():
-            self._standing.pop(key, None)
-            if key is None:
-                self._broken(batch, record, "no-key", "a deal record has no key")
-                continue
-            try:
-                deal = contribution.decode(record.value) if record.value is not None else None
-            except msgspec.DecodeError as error:
-                self._broken(batch, record, "broken-deal", str(error))
-                continue
-            if deal is not None and deal.time > self._time:
-                self._time = deal.time
-            self._book.put(key.decode(), deal)
-        self._limit.used(len(batch.records))
-        self._upto = batch.next_offset
-        if not batch.restoring:
-            self._passage = self._passage.then(passage_of(batch.records))
-
-    def restored(self, ends: Mapping[Topic, int]) -> None:
-        """The next flush sends every live cell in a new generation, which voids what an earlier owner left.
-
-        And the letter of every broken record that stands: its former owner may have ended before it wrote it. Whoever
-        has it already knows it by its id.
-        """
-        self._generation = self._upto = ends[DEALS]
-        self._everything = True
-        self._letters += [dead_letter(*broken) for broken in self._standing.values()]
-        self._standing.clear()
-
-    def flush(self, now: datetime) -> Sequence[Outgoing]:
-        """The cells that changed, absolute, and the mark that makes them count."""
-        if self._generation is None or (self._upto == self._said and not self._everything):
-            return []
-        states = self._book.live() if self._everything else self._book.changed()
-        outgoing, self._letters = self._letters, []
-        retired, self._zeroed = self._zeroed, {}
-        for state in states:
-            outgoing.append(self._cell(state, self._generation))
-            retired.pop(state.slot, None)
-        outgoing += [Outgoing(CELLS, 0, key, None) for key in retired.values()]
-        mark = cells.Mark(partition=self._partition, generation=self._generation, upto=self._upto, time=self._time)
-        passage, self._passage = self._passage, NOWHERE
-        envelope = headers(cells.MARK_TYPE, self._id("mark"), self._source(), now, passage.trace, passage.arrived)
-        outgoing.append(Outgoing(CELLS, 0, cells.mark_record_key(self._partition), cells.encode(mark), envelope))
-        self._everything, self._said = False, self._upto
-        metrics.DEALS.labels(self._partition).set(len(self._book))
-        metrics.CELLS_WRITTEN.inc(len(outgoing))
-        return outgoing
-
-    def _cell(self, state: CellState, generation: int) -> Outgoing:
-        key = cells.cell_record_key(self._partition, state.key)
-        cell = cells.Cell(
-            partition=self._partition,
-            generation=generation,
-            key=state.key,
-            own=state.own,
-            stage=state.stage,
-            listed=state.listed,
-            members=state.members,
-        )
-        if not state.members:
-            # Its tombstone follows once a mark has made the zeros count, unless the cell is filled again before.
-            self._zeroed[state.slot] = key
-        return Outgoing(CELLS, 0, key, cells.encode(cell), headers(cells.TYPE, self._id(state.slot), self._source()))
-
-    def _id(self, what: object) -> str:
-        return f"{self._generation}/{self._upto}/{what}"
-
-    def _source(self) -> str:
-        return f"headroom/fold/{self._partition}"
-
-    def _broken(self, batch: Batch, record: Record, reason: str, detail: str) -> None:
-        self._limit.broken(batch, record, detail)
-        if batch.restoring:
-            self._standing[record.key] = (replace(batch, records=(record,)), record, reason, detail)
-        else:
-            self._letters.append(dead_letter(batch, record, reason, detail))
-
-
-class Plans:
-    """The plan in force: the record of ``plans.v1`` that was written last."""
-
-    def __init__(self) -> None:
-        self.in_force: PlanInForce | None = None
-
-    def add(self, record: Record) -> None:
-        """Take in one record of ``plans.v1``."""
-        if record.value is not None:
-            published = decode_plan(record.value)
-            self.in_force = PlanInForce(published.name, Plan.model_validate_json(bytes(published.plan)))
 
 
 class ForecastRows:
@@ -337,6 +220,9 @@ class ProjectShard:
         for pool, age in made.report_ages.items():
             if age is not None:
                 metrics.REPORT_AGE.labels(pool).set(age)
+            else:
+                with suppress(KeyError):  # there may never have been one
+                    metrics.REPORT_AGE.remove(pool)
 
     def _measure_overload(self, made: frame.Frame) -> None:
         if made.complete:

@@ -1,0 +1,1 @@
+"""The shards of capacity, one role a module."""
