@@ -12,21 +12,7 @@ from typing import Any, Literal
 
 import aiohttp
 
-from shared.topics import (
-    CELLS,
-    DEAD_LETTERS,
-    DEALS,
-    DECISIONS,
-    EPISODES,
-    FRAMES,
-    HISTORY,
-    INBOX,
-    PLANS,
-    POSITIONS,
-    RECALIBRATIONS,
-    REPORTS,
-    SIGNALS,
-)
+from shared import topics
 from tests.faults.harness import plan, recompute
 from tests.faults.harness.load import TIMEOUT, Load
 from tests.faults.harness.log import Log, Seen
@@ -88,11 +74,11 @@ class Reconciler:
     async def differences(self) -> list[Difference]:
         """The first kind of difference that there is now; none when the system is at rest and all is well."""
         await self.log.catch_up()
-        self.inbox.take(self._new(INBOX))
-        self.decided.take(self._new(DECISIONS))
-        for seen in self._new(FRAMES):
+        self.inbox.take(self._new(topics.INBOX))
+        self.decided.take(self._new(topics.DECISIONS))
+        for seen in self._new(topics.FRAMES):
             self.judged.take(seen.offset, seen.json)
-        for seen in self._new(HISTORY):
+        for seen in self._new(topics.HISTORY):
             if seen.headers["ce_type"] == b"headroom.deal.v1":
                 self._versions.setdefault(seen.key or b"", []).append(seen.json["version"])
         for look in self._looks():
@@ -135,12 +121,12 @@ class Reconciler:
             yield Difference("lost", "inbox", "poison that the door acknowledged")
 
     def _deals(self) -> Iterator[Difference]:
-        found = {key.decode(): recompute.as_said(deal) for key, deal in self.log.table(DEALS).items()}
+        found = {key.decode(): recompute.as_said(deal) for key, deal in self.log.table(topics.DEALS).items()}
         yield from same("deals", found, self.inbox.deals())
 
     def _history(self) -> Iterator[Difference]:
         """Each version of each deal was written once, in order, and the last one is on ``deals.v1``."""
-        for key, deal in self.log.table(DEALS).items():
+        for key, deal in self.log.table(topics.DEALS).items():
             versions = self._versions.get(key, [])
             for number in sorted(set(range(1, deal["version"] + 1)) - set(versions)):
                 yield Difference("lost", "history", f"{key.decode()}@{number}")
@@ -151,31 +137,31 @@ class Reconciler:
 
     def _reports_and_signals(self) -> Iterator[Difference]:
         found = {}
-        for report in self.log.table(REPORTS).values():
+        for report in self.log.table(topics.REPORTS).values():
             data = {"withdrawn": False, "kind": "capacity", "amount": None} | report
             found[report["pool"], report["week"], report["object"]] = (data["amount"], data["withdrawn"])
         wanted = {place: (data["amount"], data["withdrawn"]) for place, data in self.inbox.reports().items()}
         yield from same("reports", found, wanted)
         # Readers of signals and dead letters drop ids they have seen.
-        signals = {seen.headers["ce_id"].decode() for seen in self.log.streams[SIGNALS]}
+        signals = {seen.headers["ce_id"].decode() for seen in self.log.streams[topics.SIGNALS]}
         yield from missing_and_extra("signals", signals, self.inbox.signals)
 
     def _dead_letters(self) -> Iterator[Difference]:
-        found = {seen.headers["ce_id"].decode() for seen in self.log.streams[DEAD_LETTERS]}
+        found = {seen.headers["ce_id"].decode() for seen in self.log.streams[topics.DEAD_LETTERS]}
         yield from missing_and_extra("dead letters", found, self.inbox.poison)
 
     # -- capacity
 
     def _marks(self) -> Iterator[Difference]:
         for partition in range(PARTITIONS):
-            raw = self.log.tables[CELLS].get(json.dumps([partition, "mark"], separators=(",", ":")).encode())
-            upto, last = (json.loads(raw)["upto"] if raw else 0), self.log.last.get((DEALS, partition), -1)
+            raw = self.log.tables[topics.CELLS].get(json.dumps([partition, "mark"], separators=(",", ":")).encode())
+            upto, last = (json.loads(raw)["upto"] if raw else 0), self.log.last.get((topics.DEALS, partition), -1)
             if upto <= last:
                 yield Difference("lost", "cells", f"deals {upto} to {last} of partition {partition}")
 
     def _cells(self) -> Iterator[Difference]:
         marks, cells = {}, {}
-        for key, value in self.log.table(CELLS).items():
+        for key, value in self.log.table(topics.CELLS).items():
             partition, what = json.loads(key)
             if what == "mark":
                 marks[partition] = value
@@ -193,9 +179,9 @@ class Reconciler:
 
     def _wanted_cells(self) -> dict[tuple[Any, ...], Any]:
         """The exact sums of the deals as they lie in each partition."""
-        homes = {seen.key: seen.partition for seen in self.log.streams[INBOX]}
+        homes = {seen.key: seen.partition for seen in self.log.streams[topics.INBOX]}
         deals: dict[int, dict[str, bytes | None]] = {partition: {} for partition in range(PARTITIONS)}
-        for key, value in self.log.tables[DEALS].items():
+        for key, value in self.log.tables[topics.DEALS].items():
             deals[homes[key]][key.decode()] = value
         return {
             (partition, *cell): sums
@@ -204,7 +190,7 @@ class Reconciler:
         }
 
     def _positions(self) -> Iterator[Difference]:
-        rows = [record["position"] for record in self.log.table(POSITIONS).values()]
+        rows = [record["position"] for record in self.log.table(topics.POSITIONS).values()]
         found = {(row["pool"], row["week"]): row for row in rows}
         yield from same("positions", found, self.judged.table.rows)
 
@@ -230,18 +216,18 @@ class Reconciler:
 
     def planned(self) -> dict[str, float]:
         """What each pool can do a week by the plan that was published last."""
-        *_, last = self.log.table(PLANS).values()
+        *_, last = self.log.table(topics.PLANS).values()
         return {pool: said["capacity"]["per_week"] for pool, said in last["plan"]["pools"].items()}
 
     # -- triggers and notifier
 
     def _recalibrations(self) -> Iterator[Difference]:
-        made = [seen.json for seen in self.log.streams[RECALIBRATIONS]]
+        made = [seen.json for seen in self.log.streams[topics.RECALIBRATIONS]]
         found = [recompute.Told(one["event_id"], one["kind"], one["scope"], one.get("frame", 0)) for one in made]
         yield from missing_and_extra("recalibrations", found, self.judged.told)
 
     def _episodes(self) -> Iterator[Difference]:
-        rows = [row for row in self.log.table(EPISODES).values() if "scope" in row]
+        rows = [row for row in self.log.table(topics.EPISODES).values() if "scope" in row]
         found = {row["scope"]: (row["number"], row["transition"], row["phase"]) for row in rows}
         wanted = {
             pool: (episode.number, episode.transition, episode.phase)
@@ -264,7 +250,11 @@ class Reconciler:
 
     async def _offsets(self) -> Any:
         """Whether what was read is committed, too."""
-        for group, topic in (("normalise", INBOX), ("notifier", RECALIBRATIONS), ("views", FRAMES)):
+        for group, topic in (
+            ("normalise", topics.INBOX),
+            ("notifier", topics.RECALIBRATIONS),
+            ("views", topics.FRAMES),
+        ):
             places = await committed(self.system.settings, group, topic)
             for partition in range(topic.partitions(PARTITIONS)):
                 upto, end = places.get(partition, 0), self.log.ends[topic, partition]

@@ -2,32 +2,20 @@
 
 import math
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 
 from services.notifier.domain.answers import Words, name, objections, refusal
 from shared.schemas.decision import Effect
 from shared.schemas.recalibration import AskedPerson, Recalibration
+from tests.unit.notifier.asked import recalibration
 
-MOMENT = datetime(2026, 3, 2, 9, tzinfo=UTC)
 WEEKS = ["2026-W14"]
 
 
-def recalibration(kind: str = "firing") -> Recalibration:
-    return Recalibration(
-        id="r1",
-        event_id="e1",
-        kind=kind,  # type: ignore[arg-type]
-        transition=1,
-        trigger="t",
-        scope="s",
-        watch="position",
-        severity="warning",
-        at=MOMENT,
-        fired=MOMENT,
-        plan="p@1",
-        summary="",
+def asked(kind: str = "firing") -> Recalibration:
+    return recalibration(
+        kind=kind,
         owners=[AskedPerson("owner")],
         inform=[AskedPerson("informed")],
         escalation=[AskedPerson("chief")],
@@ -46,7 +34,7 @@ def recalibration(kind: str = "firing") -> Recalibration:
     ],
 )
 def test_who_may_answer(kind: str, by: str, cause: str | None) -> None:
-    refused = refusal(recalibration(kind), by)
+    refused = refusal(asked(kind), by)
     assert (refused and refused.cause) == cause
 
 

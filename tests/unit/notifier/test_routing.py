@@ -1,15 +1,13 @@
 """Routing: every filter, alone and together, against an oracle that counts objections."""
 
-from datetime import UTC, datetime
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.notifier.domain.routing import KINDS, SEVERITIES, Filters, filters_from, route
 from shared.schemas.recalibration import Recalibration
+from tests.unit.notifier.asked import MOMENT, recalibration
 
-MOMENT = datetime(2026, 3, 2, 9, tzinfo=UTC)
 POOLS, TRIGGERS = ("implementation", "engineering", "support"), ("overcommitted", "slip")
 
 recalibrations = st.builds(
@@ -67,19 +65,4 @@ def test_filters_are_stored_and_read_again(wanted: Filters) -> None:
     ],
 )
 def test_the_reason_names_the_filter_that_objects(wanted: Filters, reason: str) -> None:
-    recalibration = Recalibration(
-        id="r1",
-        event_id="e1",
-        kind="firing",
-        transition=1,
-        trigger="overcommitted",
-        scope="s",
-        watch="position",
-        severity="warning",
-        at=MOMENT,
-        fired=MOMENT,
-        plan="p@1",
-        summary="",
-        pool="engineering",
-    )
-    assert route(wanted, recalibration).reason == reason
+    assert route(wanted, recalibration(pool="engineering")).reason == reason
