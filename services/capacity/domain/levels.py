@@ -4,6 +4,7 @@ A level is made anew only when its sums, its discounts, its revenue or one of it
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -153,8 +154,7 @@ class Levels:
 
     def _periods(self, cut: _Cut) -> list[str]:
         """Those of the plan, and from the present one on those in which something closes within the horizon."""
-        end = monday(self._axis.weeks[-1])
-        last = period_of(end) if last_day(period_of(end)) >= end else next_period(period_of(end))
+        last = period_of(monday(self._axis.weeks[-1]) + timedelta(days=6))
         known = {period for period, _ in cut.slices if self._present <= period <= last}
         return sorted(known | set(self._plan.periods))
 

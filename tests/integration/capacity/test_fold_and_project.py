@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from shared.schemas import frame, position, report
+from shared.schemas import forecast, frame, position, report
 from shared.schemas.deal import Line, Stamp
 from shared.schemas.report import Report
-from shared.topics import DEALS, FRAMES, POSITIONS, REPORTS
+from shared.topics import DEALS, FORECASTS, FRAMES, POSITIONS, REPORTS
 from tests.integration.capacity.system import Process, Topics, at
 from tests.unit.capacity import oracle
 from tests.unit.capacity.deals import deal
@@ -142,6 +142,37 @@ async def test_a_second_life_publishes_the_whole_again_and_nothing_dips(log: Top
             await eventually(moved_on, within=60)
     for made in await _frames_after(log, before):
         assert all(row.exposure > 0 or row.booked > 0 for row in made.positions if row.week == "2026-W15")
+
+
+async def test_a_forecast_says_what_changed_and_says_it_again_after_a_kill(log: Topics, tmp_path: Path) -> None:
+    async def forecasts() -> dict[str, forecast.Forecast]:
+        rows = [forecast.decode(value) for value in (await log.last(FORECASTS)).values()]
+        return {row.forecast.segment: row.forecast for row in rows if row.forecast.period == "2026-Q2"}
+
+    await log.publish(tethered(10.0, 100.0))
+    await log.write(DEALS, deals(0, 20), 0)
+    clock = at(NOW)
+    with Process("fold", log.kafka, tmp_path / "f1"), Process("project", log.kafka, tmp_path / "p1", **clock):
+
+        async def of(count: int) -> forecast.Forecast:
+            whole = (await forecasts())["*"]
+            assert whole.bookings == pytest.approx(0.4 * sum(100.0 * n for n in range(count)))
+            return whole
+
+        first = await eventually(lambda: of(20), within=90)
+        await log.write(DEALS, deals(20, 21), 0)
+        second = await eventually(lambda: of(21), within=60)
+    assert (second.bookings_change, second.since) == (pytest.approx(800.0), first.at)
+    assert [(pool.pool, pool.effort_change) for pool in second.pools] == [("eng", pytest.approx(0.4 * 10 * 3))]
+    told, before = await forecasts(), len(await log.read(FRAMES))
+    with Process("fold", log.kafka, tmp_path / "f2"), Process("project", log.kafka, tmp_path / "p2", **clock):
+
+        async def told_again() -> list[forecast.Forecast]:
+            (complete, *_) = [made for made in await _frames_after(log, before) if made.complete]
+            return [row for row in complete.forecasts or [] if row.period == "2026-Q2"]
+
+        assert {row.segment: row for row in await eventually(told_again, within=90)} == told
+    assert await forecasts() == told
 
 
 async def _frames_after(log: Topics, count: int) -> list[frame.Frame]:

@@ -14,10 +14,13 @@ from services.capacity.domain.margin import shares_by_period
 from services.capacity.domain.overtime import by_moments, on_paths, overload_cost
 from services.capacity.domain.revenue import Retention, lost_share
 from services.capacity.domain.spread import deviation_of
+from shared.schemas.deal import Line
 from shared.schemas.plan import RevenueAtRisk
 from shared.schemas.plan_pools import WorkPool
 from shared.schemas.signal import Signal
-from tests.unit.capacity.books import NOW
+from tests.unit.capacity.books import NOW, projected
+from tests.unit.capacity.deals import deal
+from tests.unit.capacity.plans import plan, work_pool
 
 MONEY = st.floats(-1e6, 1e6).map(lambda x: round(x, 2))
 SOLD = st.builds(Sold, st.one_of(st.just(0.0), st.floats(1.0, 1e6)), MONEY, MONEY)
@@ -190,6 +193,25 @@ def test_deals_that_rise_and_fall_together_spread_wider_and_as_the_copula_says()
     wins = (math.sqrt(rho) * factor + math.sqrt(1 - rho) * own > 0.2533471031).sum(axis=1)
     assert found == pytest.approx(float(wins.std()), rel=0.01)
     assert deviation_of(variance, np.ones(count), np.full(count, 40.0), np.ones(count), 0.0) == math.sqrt(variance)
+
+
+@pytest.mark.parametrize("quantity", [{"default": 2.0}, {"from": "amount"}])
+@pytest.mark.parametrize("own", [None, 0.3])
+def test_lines_that_a_cell_does_not_name_spread_like_those_it_names(quantity: dict, own: float | None) -> None:
+    product = {"list_price": 10.0, "unit_cost": 4.0, "quantity": quantity}
+    made = plan({"eng": work_pool(1.0)}, {"basic": product})
+    amounts = [50.0 + number % 7 for number in range(80)]
+    deals = {
+        f"crm/{n}": deal(n, Line("basic", amount=amount, probability=own), close="2026-05-13")
+        for n, amount in enumerate(amounts)
+    }
+    (whole,) = [each for each in projected(made, deals).forecasts or [] if each.segment == "*"]
+    p = 0.4 if own is None else own
+    units = [2.0 if "default" in quantity else amount / 10.0 for amount in amounts]
+    kept = [amount - 4.0 * each for amount, each in zip(amounts, units, strict=True)]
+    assert whole.bookings_sd**2 == pytest.approx(p * (1 - p) * sum(amount**2 for amount in amounts), rel=0.01)
+    assert whole.margin_sd**2 == pytest.approx(p * (1 - p) * sum(each**2 for each in kept), rel=0.01)
+    assert whole.bookings_p80 - whole.bookings == pytest.approx(0.8416 * whole.bookings_sd, rel=1e-4)
 
 
 def arr(kind: str, value: float, days: int, segment: str | None = None) -> Signal:

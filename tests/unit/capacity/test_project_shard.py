@@ -228,6 +228,27 @@ def test_a_broken_row_of_forecasts_is_as_none_and_is_taken_back():
     assert [(tuple(msgspec.json.decode(out.key)), out.value) for out in rows] == [(("2026-Q1", "*"), None)]
 
 
+def test_very_many_forecasts_and_pools_come_in_parts_that_kafka_takes():
+    needs = [{"pool": f"p{n}", "effort": 1.0} for n in range(300)]
+    made = Plans()
+    many = plan({f"p{n}": work_pool(100.0) for n in range(300)}, {"basic": {"needs": needs}}, horizon_weeks=1)
+    made.in_force = PlanInForce("small@1", many)
+    deals, cells = Log(DEALS), Log(CELLS)
+    for number in range(130):
+        line = Line("basic", quantity=1.0, amount=1.0, segment=f"segment {number}")
+        deals.write(f"crm/{number}", deal(number, line, close="2026-04-01"))
+    folded(cells, deals)
+    outgoing = started(made, cells).flush(NOW)
+    parts = [frame.decode(out.value) for out in outgoing if out.topic == FRAMES]
+    told = [each for part in parts for each in part.forecasts or []]
+    assert {(each.period, each.segment) for each in told} == {
+        ("2026-Q2", segment) for segment in ("*", *(f"segment {number}" for number in range(130)))
+    }
+    assert [part.more for part in parts] == [True] * (len(parts) - 1) + [False]
+    assert max(len(each.pools) for each in told) == 12
+    assert all(len(out.value) < 500_000 for out in outgoing if out.value is not None)
+
+
 def test_without_a_plan_it_waits_and_with_a_new_one_it_starts_over():
     made = Plans()
     shard = started(made)
