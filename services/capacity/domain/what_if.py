@@ -35,7 +35,8 @@ def compared(before: Projector, told: Mapping[str, Any], laid: Laid, limit: int)
     Where more have changed, those are named whose overload, then utilisation, changes most.
     """
     then, now = laid.projector.positions, before.positions
-    changed = [key for key in {**now, **then} if now.get(key) != then.get(key)]
+    # What was not computed anew is the very same object, which is quicker to see than what it says.
+    changed = [key for key in {**now, **then} if now.get(key) is not then.get(key) and now.get(key) != then.get(key)]
     named = sorted(changed, key=lambda key: _weight(now.get(key), then.get(key)))[:limit]
     order = {pool: number for number, pool in enumerate(laid.in_force.plan.pools)}
     named.sort(key=lambda key: (order.get(key[0], len(order)), key))
@@ -100,14 +101,14 @@ def difference(now: msgspec.Struct | None, then: msgspec.Struct | None) -> dict[
 
 def _pools(now: Rows, then: Rows, pools: list[str]) -> list[dict[str, Any]]:
     """Of each pool that changes: its worst week, its first overloaded week, and how late it gets."""
-    before, after = _by_pool(now), _by_pool(then)
+    before, after = _by_pool(now, set(pools)), _by_pool(then, set(pools))
     return [{"pool": pool, "before": _summary(before[pool]), "after": _summary(after[pool])} for pool in pools]
 
 
-def _by_pool(rows: Rows) -> dict[str, list[Position]]:
+def _by_pool(rows: Rows, pools: set[str]) -> dict[str, list[Position]]:
     found: dict[str, list[Position]] = defaultdict(list)
-    for (pool, _), row in sorted(rows.items()):
-        found[pool].append(row)
+    for pool, week in sorted(key for key in rows if key[0] in pools):
+        found[pool].append(rows[pool, week])
     return found
 
 
