@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.capacity.agents import ProjectShard
+from services.capacity.agents.project import ProjectShard
 from services.capacity.domain.projector import PlanInForce, Projector
 from services.capacity.live import MOST_WAITING, LiveBook
 from shared.clock import WallClock
