@@ -13,6 +13,8 @@ from headroom.hindsight import Hindsight, Overload, Score, Told
 
 _WEEK = timedelta(weeks=1)
 _DAY = timedelta(days=1)
+_WHOLE = ("its life", "since", "announced")
+"""Columns of dates, which are not broken over lines."""
 SHOWN = 40
 """Episodes and weeks of alarms shown at most; JSON has all."""
 
@@ -102,26 +104,27 @@ def show(console: Console, found: Hindsight, timezone: str) -> None:
 
 def _table(title: str, *columns: str) -> Table:
     """Names are broken over lines rather than cut: a cut one cannot be looked for."""
-    return Table(*(Column(name, overflow="fold") for name in columns), title=title)
+    return Table(*(Column(name, overflow="fold", no_wrap=name in _WHOLE) for name in columns), title=title)
 
 
 def _episodes(found: Hindsight, zone: ZoneInfo) -> Table:
-    table = _table("Episodes", "trigger", "on", "fired", "mitigated", "resolved", "weeks", "what it announced")
+    table = _table("Episodes", "trigger, on what", "its life", "weeks", "what it announced")
     for one in found.episodes[:SHOWN]:
-        mitigated = [at for kind, at in one.moves if kind == "mitigated"]
+        life = [f"{kind} {_at(at, zone)}" for kind, at in one.moves if kind != "updated"]
         marks = [name for name, is_so in (("shadow", one.shadow), ("grouped", one.grouped)) if is_so]
         table.add_row(
-            escape(one.trigger) + (f" ({', '.join(marks)})" if marks else ""),
-            escape(one.scope),
-            _at(one.fired, zone),
-            _at(mitigated[-1], zone) if mitigated else "",
-            _at(one.resolved, zone) if one.resolved else "not yet",
-            f"{one.weeks[0]} – {one.weeks[-1]}" if one.weeks else "",
+            escape(one.trigger) + (f" ({', '.join(marks)})" if marks else "") + "\n" + escape(one.scope),
+            "\n".join(life),
+            _span(one.weeks),
             outcome(one),
         )
     if len(found.episodes) > SHOWN:
         table.caption = f"{len(found.episodes) - SHOWN:,} more; --json has all"
     return table
+
+
+def _span(weeks: list[str]) -> str:
+    return "" if not weeks else weeks[0] if len(weeks) == 1 else f"{weeks[0]} – {weeks[-1]}"
 
 
 def outcome(one: Told) -> str:
