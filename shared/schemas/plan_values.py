@@ -54,12 +54,23 @@ def _duration(value: Any) -> Any:
     return parse_duration(value)
 
 
+PLANNABLE_YEARS = range(1970, 2200)
+"""Days and weeks in other years are mistakes."""
+
+
 def _day(value: Any) -> Any:
     if isinstance(value, str):
         if not _DAY.match(value):
             raise ValueError("a day is written as 2026-04-01")
-        return date.fromisoformat(value)
+        value = date.fromisoformat(value)
+    if isinstance(value, date):
+        _plannable(value.year)
     return value
+
+
+def _plannable(year: int) -> None:
+    if year not in PLANNABLE_YEARS:
+        raise ValueError(f"plans are made for the years 1970 to 2199, not for {year}")
 
 
 def _week(value: str) -> str:
@@ -69,6 +80,7 @@ def _week(value: str) -> str:
         monday(value)
     except ValueError:
         raise ValueError(f"there is no ISO week {value}") from None
+    _plannable(int(value[:4]))
     return value
 
 

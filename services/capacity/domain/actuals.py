@@ -25,6 +25,8 @@ Floats = npt.NDArray[np.float64]
 EVERYWHERE: Final = ""
 """Instead of a pool: the start was said of the deal as a whole."""
 
+_LATEST: Final = 7_258_118_400_000
+"""A stamp after the year 2199 (in ms) is taken to be of then."""
 _FARTHEST: Final = 1040
 """Weeks from the axis: whatever was said of a time farther away was said of then."""
 
@@ -56,7 +58,7 @@ def actuals_of(reports: Iterable[Report], plan: Plan) -> dict[str, Actual]:
         if report.kind == "delivery-start" and report.day is not None:
             found.setdefault(report.deal, Actual()).starts[report.pool or EVERYWHERE] = week_of(report.day)
         elif report.kind == "remaining-effort" and report.pool is not None and report.amount is not None:
-            said = datetime.fromtimestamp(report.stamp.time / 1000, UTC)
+            said = datetime.fromtimestamp(min(max(report.stamp.time, 0), _LATEST) / 1000, UTC)
             week = report.week or week_of(local_day(plan, said))
             found.setdefault(report.deal, Actual()).left[report.pool] = (week, max(report.amount, 0.0))
     return found

@@ -11,6 +11,9 @@ from shared.schemas.week import add_weeks, week_of, weeks_between
 LOOK_BACK = 26
 """Weeks before now that are computed as well: what was not done then is today's backlog."""
 
+LONGEST_AHEAD = 520
+"""A table that is to begin farther ahead begins then."""
+
 LONGEST_LOOK_BACK = 208
 """A work item or a table that began earlier is taken to have begun then."""
 
@@ -56,6 +59,6 @@ def axis_of(plan: Plan, now: datetime) -> Axis:
     starts = [add_weeks(this_week, -LOOK_BACK), plan.start or this_week, *(work.start for work in plan.work.values())]
     first = max(min(starts), add_weeks(this_week, -LONGEST_LOOK_BACK))
     place = weeks_between(first, this_week)
-    begin = max(weeks_between(first, plan.start or this_week), 0)
+    begin = min(max(weeks_between(first, plan.start or this_week), 0), place + LONGEST_AHEAD)
     end = max(begin + plan.horizon_weeks, place + 1)
     return Axis(first, end, place, begin, (min(max(begin, place), end), end), today)

@@ -4,8 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 
+import msgspec
+
+from services.capacity.domain.contribution import ABSURD
 from shared.schemas.decision import Decision, Effect
 from shared.schemas.report import Report
+from shared.schemas.week import monday
 
 
 class Reports:
@@ -21,7 +25,14 @@ class Reports:
         """Something was said of a deal since somebody set this back."""
 
     def put(self, key: bytes, report: Report) -> str | None:
-        """Take a report in; answers the pool it is about when it counts there."""
+        """Take a report in; answers the pool it is about when it counts there. ValueError: its week is none.
+
+        An absurd amount is held to ``ABSURD``.
+        """
+        if report.week is not None:
+            monday(report.week)
+        if report.amount is not None and abs(report.amount) > ABSURD:
+            report = msgspec.structs.replace(report, amount=_held(report.amount))
         before = self._by_key.get(key)
         if before is not None and before.stamp > report.stamp:
             return None
@@ -76,7 +87,13 @@ class Decisions:
         self._decided: dict[str, Decision] = {}
 
     def put(self, decision: Decision) -> bool:
-        """Take a decision in; answers whether it may change capacity. One already seen changes nothing."""
+        """Take a decision in; answers whether it may change capacity. One already seen changes nothing.
+
+        Raises ValueError when a week of its effects is none.
+        """
+        for effect in decision.effects:
+            for week in effect.weeks:
+                monday(week)
         if decision.id in self._seen:
             return False
         self._seen.add(decision.id)
@@ -94,7 +111,7 @@ class Decisions:
         for recalibration, effect in self._effects():
             if not effect.deals and recalibration not in confirmed and not _over(effect, now):
                 for week in effect.weeks:
-                    found[effect.pool][week] += effect.amount
+                    found[effect.pool][week] += _held(effect.amount)
         return found
 
     def withheld(self, now: datetime, confirmed: frozenset[str]) -> dict[str, frozenset[str]]:
@@ -109,6 +126,10 @@ class Decisions:
         for recalibration in sorted(self._decided):
             for effect in self._decided[recalibration].effects:
                 yield recalibration, effect
+
+
+def _held(amount: float) -> float:
+    return max(min(amount, ABSURD), -ABSURD)
 
 
 def _over(effect: Effect, now: datetime) -> bool:

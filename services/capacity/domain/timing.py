@@ -43,7 +43,7 @@ def is_stale(key: CellKey, plan: Plan, today: date) -> bool:
     stage = plan.stages.get(key.stage)
     if stage is None or stage.stale_after is None or not key.week:
         return False
-    return last_day(key) + stage.stale_after < today
+    return today - last_day(key) > stage.stale_after
 
 
 def last_day(key: CellKey) -> date:
