@@ -82,6 +82,8 @@ class Delivery:
         self._puts: dict[str, int] = {}
         """When each pool was put last, counting from 1."""
         self._count = 0
+        self._asking: dict[str, set[Asking]] = {}
+        """By pool, what the costs and delays that are known hang on it for."""
         self._efforts: dict[Asking, list[tuple[str, float]]] = {}
 
     def put(self, pool: str, weeks: PoolWeeks) -> None:
@@ -89,9 +91,9 @@ class Delivery:
         self.pools[pool] = weeks
         self._count += 1
         self._puts[pool] = self._count
-        for known in (self._costs, self._delays):
-            for asking in [asking for asking in known if pool in self._tethers.of(asking)]:
-                del known[asking]
+        for asking in self._asking.pop(pool, ()):
+            self._costs.pop(asking, None)
+            self._delays.pop(asking, None)
 
     def uses(self, weeks: slice) -> Uses:
         """All pools in these weeks; what nothing changed in is the same object as before."""
@@ -132,6 +134,7 @@ class Delivery:
         if found is None:
             found = np.zeros(self._lead + self._axis.count)
             for pool, kernel in self._tethers.of(asking).items():
+                self._asking.setdefault(pool, set()).add(asking)
                 weeks = self.pools.get(pool)
                 if weeks is not None and weeks.costly:
                     found = found + self._by_close(weeks.rate, kernel.mean)
@@ -147,6 +150,7 @@ class Delivery:
         if found is None:
             found = np.zeros(self._lead + self._axis.count)
             for pool, kernel in self._tethers.of(asking).items():
+                self._asking.setdefault(pool, set()).add(asking)
                 weeks = self.pools.get(pool)
                 if weeks is not None and weeks.delay.any():
                     found = np.maximum(found, self._longest(weeks.delay, kernel))

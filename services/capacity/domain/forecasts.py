@@ -41,6 +41,7 @@ class Forecasts:
         self._plan, self._told = plan, told
         self.levels = Levels(plan, axis)
         self._before: dict[Key, Level] = {}
+        self._standing: dict[Key, tuple[list[ProductSum], Effects]] = {}
 
     def make(self, now: datetime, retention: Mapping[str, float], everything: bool) -> list[Forecast]:
         """The forecasts that differ from what was told, or ``everything``; in the order of periods and segments."""
@@ -76,7 +77,14 @@ class Forecasts:
 
     def _effects(self, level: Level) -> Effects:
         before = self._told.products.get((level.period, level.segment), [])
-        return effects_of(_sold(before), _sold(level.products))
+        if before is not level.products:
+            return effects_of(_sold(before), _sold(level.products))
+        # The very products that were told: nothing changed, and what stands need not be added up again.
+        known = self._standing.get((level.period, level.segment))
+        if known is None or known[0] is not before:
+            sold = _sold(before)
+            known = self._standing[level.period, level.segment] = before, effects_of(sold, sold)
+        return known[1]
 
     def _tell(self, level: Level, effects: list[Effects], now: datetime, everything: bool) -> Iterator[Forecast]:
         key = level.period, level.segment
