@@ -16,7 +16,7 @@ import pytest
 
 from shared.schemas.cell import Cell, Mark
 from shared.schemas.deal import Deal, Line, encode
-from shared.topics import DEALS
+from shared.topics import DEAD_LETTERS, DEALS
 from tests.integration.capacity.conftest import log as log
 from tests.integration.capacity.system import Process, Topics
 from tests.unit.capacity import oracle
@@ -152,6 +152,28 @@ async def _generation_after(log: Topics, upto: int) -> bool:
     """Whether a successor has restored: every partition's generation is past where the stalled one stood."""
     _, marks = await log.cells()
     return all(mark.generation > 0 for mark in marks.values()) and sum(m.generation for m in marks.values()) >= upto
+
+
+async def test_the_letter_of_a_broken_deal_survives_a_fold_killed_before_it_wrote_it(
+    log: Topics, tmp_path: Path
+) -> None:
+    """What a fold that is killed after it read and before it flushed leaves: a broken deal beyond its last mark."""
+    with Process("fold", log.kafka, tmp_path / "first") as first:
+        await eventually(lambda: marked(log, 0), within=START_WITHIN, every=0.2)
+        first.kill()
+    await log.write(DEALS, [(b"crm/9", b"no deal")])
+    for life in ("second", "third"):
+        with Process("fold", log.kafka, tmp_path / life) as process:
+            await eventually(lambda: marked(log, 1), within=START_WITHIN, every=0.2)
+            process.kill()
+        letters = [dict(record.headers)["ce_id"] for record in await log.read(DEAD_LETTERS)]
+        assert set(letters) == {b"deals.v1/0/0"}, life
+
+
+async def marked(log: Topics, upto: int) -> bool:
+    """Whether the first partition's mark says so much; the letters of a flush are in its transaction."""
+    _, marks = await log.cells()
+    return 0 in marks and marks[0].upto == upto
 
 
 async def test_workers_come_and_go(log: Topics, tmp_path: Path) -> None:
