@@ -80,8 +80,10 @@ def test_a_frame_tells_only_what_changed():
 def test_a_changed_book_that_changes_no_figure_makes_no_frame():
     force, projector = PlanInForce("small@1", PLAN), Projector()
     partition = Partition(projector.book)
+    # Of a segment that nobody had a deal in, there is now a forecast to tell.
+    projector.cells_changed(partition.put({"crm/1": deal(1, Line("basic", quantity=1.0), stage="won")}))
     projector.project(NOW, force)
-    projector.cells_changed(partition.put({"crm/1": deal(1, Line("basic", quantity=1.0), stage="lost")}))
+    projector.cells_changed(partition.put({"crm/2": deal(2, Line("basic", quantity=1.0), stage="lost")}))
     assert projector.project(NOW, force) is None
 
 
