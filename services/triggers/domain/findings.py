@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
-from services.triggers.domain.gap import demand, missing, missing_together, need
+from services.triggers.domain.gap import demand, missing, missing_together, need, with_planned
 from services.triggers.domain.metrics import stressed
 from services.triggers.domain.observation import Scene, row_of, values_of
 from services.triggers.domain.responsible import end_of, last_hire_week, last_stop_week, people_needed
@@ -15,6 +15,8 @@ from shared.schemas.position import Position, TopDeal
 from shared.schemas.recalibration import Stress, Week
 from shared.schemas.week import week_of, weeks_between
 
+PLANNED = "planned"
+"""Of a condition: it speaks of ``planned`` or ``overload_planned``."""
 _WEEKS_OF_A_QUARTER = 13
 
 NAMED = 10
@@ -100,6 +102,9 @@ def _asked_by(scope: str, table: Table) -> list[Stress]:
 def _of_pool(rule: Rule, pool: str, episode: Episode, table: Table) -> Findings:
     known = table.positions.get(pool, {})
     breached = [known[week] for week in episode.weeks if week in known]
+    if PLANNED in rule.trigger.when:
+        # Who is asked because of what is planned is told what is missing for that, and until when hiring helps.
+        breached = [with_planned(position) for position in breached]
     ahead = [position for position in breached if position.week >= table.week]
     gap = {position.week: missing(position) for position in ahead}
     cause, others = _causes(breached)

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import msgspec
+
 from shared.schemas.plan import Plan
 from shared.schemas.position import Position
 
@@ -19,6 +21,17 @@ def need(position: Position) -> float:
 def missing(position: Position) -> float:
     """How far ``need`` lies above capacity, in the pool's unit; never below zero."""
     return max(0.0, need(position) - position.capacity)
+
+
+def with_planned(position: Position) -> Position:
+    """The position as it would stand with what is planned in the pipeline: expected, and part of P(overload)."""
+    return msgspec.structs.replace(
+        position,
+        expected=position.expected + position.planned,
+        p80=position.p80 + position.planned,
+        overload=position.overload_planned,
+        headroom=position.headroom - position.planned,
+    )
 
 
 def missing_together(plan: Plan, pool: str, positions: Iterable[Position]) -> float:

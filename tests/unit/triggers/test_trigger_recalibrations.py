@@ -110,6 +110,17 @@ def test_hiring_still_in_time_is_offered() -> None:
     assert "hiring 2 helps if decided by the end of 2026-W16" in made.summary
 
 
+def test_who_is_asked_for_what_is_planned_hears_what_is_missing_for_that() -> None:
+    most = {"planned": 60.0, "overload_planned": 0.8}
+    ahead = [position(i, 0.0, **(most if i in (6, 7) else {})) for i in range(8)]
+    made = firing(*ahead, when="overload_planned > 0.5", clear=None)
+    assert (made.from_week, made.to_week, made.size) == ("2026-W20", "2026-W21", pytest.approx(2 * 60.0))
+    assert [(week.demand, week.missing, week.overload) for week in made.weeks] == [(160.0, 60.0, 0.8)] * 2
+    assert "overloaded with a chance of up to 80%" in made.summary
+    assert made.last_responsible is not None
+    assert firing(*ahead, when="planned > 50.0", clear=None).size == made.size
+
+
 def test_a_pool_that_does_not_hire_has_no_such_moment() -> None:
     weeks = [position(i, 0.9, pool="engineering") for i in range(3)]
     made = firing(*weeks, where={"pool": "engineering"})
