@@ -4,7 +4,8 @@ from datetime import date, timedelta
 from functools import lru_cache
 from typing import Final
 
-PATTERN: Final = r"^[0-9]{4}-Q[1-4]$"
+PATTERN: Final = r"^(19[7-9][0-9]|2[01][0-9]{2})-Q[1-4]$"
+"""From 1970 to 2199: close dates outside of these years count as none."""
 
 
 @lru_cache(maxsize=65536)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from shared.schemas.deal import DealType
+from shared.schemas.period import PATTERN as PERIOD
 from shared.schemas.plan_pools import Pool
 from shared.schemas.plan_triggers import POOL_ESCALATION, POOL_OWNER, AlertBudget, Trigger
 from shared.schemas.plan_values import (
@@ -260,7 +261,7 @@ class Plan(Part):
     products: dict[Label, Product] = {}
     work: dict[Name, Work] = {}
     milestones: dict[Name, Milestone] = {}
-    periods: dict[Annotated[str, Field(pattern=r"^[0-9]{4}-Q[1-4]$")], Period] = {}
+    periods: dict[Annotated[str, Field(pattern=PERIOD)], Period] = {}
     uncertainty: Uncertainty = Uncertainty()
     revenue_at_risk: RevenueAtRisk | None = None
     triggers: list[Trigger] = []

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from shared.schemas.period import PATTERN as PERIOD
 from shared.schemas.plan_yaml import Path
 
 Finding = tuple[Path, str, bool]
@@ -20,7 +21,7 @@ _PATTERNS = {
     r"^[A-Z]{3}$": "a currency is three capital letters, such as EUR",
     r"^[^@\s]+@[^@\s]+$": "this is not an e-mail address",
     r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$": "holidays name a country, or a country and a subdivision: DE, DE-BE",
-    r"^[0-9]{4}-Q[1-4]$": "a period is a quarter, written as 2026-Q2",
+    PERIOD: "a period is a quarter from 1970 to 2199, written as 2026-Q2",
     r"^[1-9][0-9]{0,2} in [1-9][0-9]{0,2}$": "this is written as '3 in 5'",
 }
 _NEEDED = {

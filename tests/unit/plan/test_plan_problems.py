@@ -48,7 +48,8 @@ WRONG = [
     ("quantity: 40", "quantity: «yes", "a number is needed here, not the text 'yes'"),
     ("horizon_weeks: 26", "horizon_weeks: «26.5", "a whole number is needed here, not the number 26.5"),
     ("email: ben@example.com", "email: «ben", "this is not an e-mail address"),
-    ("plan: fy26", "incentives: {}\nperiods: {«Q2: {bookings: 1}}\nplan: fy26", "a period is a quarter, written as 2026-Q2"),
+    ("plan: fy26", "incentives: {}\nperiods: {«Q2: {bookings: 1}}\nplan: fy26", "a period is a quarter from 1970 to 2199, written as 2026-Q2"),
+    ("plan: fy26", "periods: {«9999-Q4: {bookings: 1}}\nplan: fy26", "a period is a quarter from 1970 to 2199, written as 2026-Q2"),
     ("plan: fy26", "plan: fy26\nincentives: «{hold: true}", "incentives are not enforced by this version"),
     ("plan: fy26\n", "plan: fy26\nmore: «!!python/object:os.system x\n", "tags are not read"),
     # triggers
