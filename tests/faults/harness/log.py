@@ -15,6 +15,7 @@ from shared.topics import (
     DEALS,
     DECISIONS,
     EPISODES,
+    FORECASTS,
     FRAMES,
     HISTORY,
     INBOX,
@@ -26,7 +27,7 @@ from shared.topics import (
     Topic,
 )
 
-TABLES = (DEALS, REPORTS, CELLS, POSITIONS, EPISODES, PLANS)
+TABLES = (DEALS, REPORTS, CELLS, POSITIONS, FORECASTS, EPISODES, PLANS)
 """Of these only the last record of a key counts."""
 STREAMS = (INBOX, HISTORY, FRAMES, RECALIBRATIONS, DEAD_LETTERS, DECISIONS, SIGNALS)
 """Of these every record counts, in order."""

@@ -143,9 +143,10 @@ def _week(day: date) -> str:
 
 @dataclass
 class Table:
-    """Frames added up: the positions as a reader of frames has them."""
+    """Frames added up: the positions and forecasts as a reader of frames has them."""
 
     rows: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    forecasts: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     whole: bool = False
     week: str = ""
     now: datetime = AS_OF
@@ -153,12 +154,14 @@ class Table:
     def take(self, frame: Mapping[str, Any]) -> None:
         """Add one frame; a complete one begins anew."""
         if frame["complete"]:
-            self.rows, self.whole = {}, True
+            self.rows, self.forecasts, self.whole = {}, {}, True
         self.week, self.now = frame["week"], datetime.fromisoformat(frame["now"])
         for pool, week in frame.get("gone", []):
             self.rows.pop((pool, week), None)
         for row in frame.get("positions", []):
             self.rows[row["pool"], row["week"]] = row
+        for row in frame.get("forecasts") or []:
+            self.forecasts[row["period"], row["segment"]] = row
 
     def ahead(self, pool: str) -> list[dict[str, Any]]:
         """A pool's rows that the trigger watches, in order."""

@@ -106,6 +106,7 @@ class Reconciler:
             self._cells,
             self._positions,
             self._hours,
+            self._forecasts,
             self._recalibrations,
             self._episodes,
             self._deliveries,
@@ -193,6 +194,11 @@ class Reconciler:
         rows = [record["position"] for record in self.log.table(topics.POSITIONS).values()]
         found = {(row["pool"], row["week"]): row for row in rows}
         yield from same("positions", found, self.judged.table.rows)
+
+    def _forecasts(self) -> Iterator[Difference]:
+        rows = [record["forecast"] for record in self.log.table(topics.FORECASTS).values()]
+        found = {(row["period"], row["segment"]): row for row in rows}
+        yield from same("forecasts", found, self.judged.table.forecasts)
 
     def _hours(self) -> Iterator[Difference]:
         """Base, booked and expected hours and capacity of every position, added up line by line."""
