@@ -49,15 +49,17 @@ class Askers:
         there = (asked > _NOTHING) & (total > 0)
         named = figures(share)
         others = figures(np.where(total > 0, np.maximum(1.0 - (named * there).sum(axis=0), 0.0), 0.0)).tolist()
+        known = {deal: self._of(deal) for deal in np.unique(order[there]).tolist()}
         rows = zip(order.T.tolist(), figures(asked).T.tolist(), named.T.tolist(), there.T.tolist(), strict=True)
         found = []
         for (deals, efforts, shares, named_here), other in zip(rows, others, strict=True):
-            top = []
-            for deal, amount, part, is_there in zip(deals, efforts, shares, named_here, strict=True):
-                if is_there:
-                    name, probability, product = self._of(deal)
-                    top.append(TopDeal(name, amount, part, probability, product))
-            found.append((top, other))
+            each = zip(deals, efforts, shares, named_here, strict=True)
+            tops = [
+                TopDeal((said := known[deal])[0], amount, part, said[1], said[2])
+                for deal, amount, part, is_there in each
+                if is_there
+            ]
+            found.append((tops, other))
         return found
 
     def _of(self, deal: int) -> tuple[str, float, str]:

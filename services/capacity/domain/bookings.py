@@ -7,6 +7,7 @@ is every open stage that wins at least three times in four.
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Final
 
 from services.capacity.domain.book import BookCell
@@ -110,6 +111,7 @@ def planned_by(milestone: Milestone, day: date) -> float:
     return milestone.quantity * shares
 
 
+@lru_cache(maxsize=4096)
 def middle_of(week: str, month: str) -> date:
     """A day in both the week and the month."""
     days = [monday(week) + timedelta(days=number) for number in range(7)]

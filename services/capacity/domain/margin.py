@@ -9,6 +9,7 @@ table in one go.
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -170,7 +171,7 @@ class Margins:
             return
         day = middle_of(key.week, key.month)
         overdue = self._axis.place(key.week) < self._axis.now
-        shares = shares_by_period(self._axis.today if overdue else day, stage.pushes)
+        shares = shares_by_period(self._axis.today if overdue else day, tuple(stage.pushes))
         p = stage.win_probability
         units = self._units(key, cell, p)[0]
         net = cell.own.p_net + p * cell.stage.net
@@ -213,7 +214,8 @@ class Margins:
         return (own.pq + p * stage.q) * factor, (own.q + stage.q) * factor
 
 
-def shares_by_period(day: date, pushes: list[float]) -> Mapping[str, float]:
+@lru_cache(maxsize=4096)
+def shares_by_period(day: date, pushes: tuple[float, ...]) -> Mapping[str, float]:
     """Which share of what is to close on ``day`` closes in which period, the first of them that of ``day``."""
     shares: dict[str, float] = {}
     for late, share in enumerate(pushes):

@@ -179,8 +179,8 @@ def test_what_a_delay_puts_at_risk() -> None:
 
 
 def test_pushes_carry_a_share_into_the_next_period() -> None:
-    assert shares_by_period(date(2026, 6, 20), [0.5, 0.3, 0.2]) == {"2026-Q2": 0.8, "2026-Q3": 0.2}
-    assert shares_by_period(date(2026, 12, 31), [0.0, 1.0]) == {"2026-Q4": 0.0, "2027-Q1": 1.0}
+    assert shares_by_period(date(2026, 6, 20), (0.5, 0.3, 0.2)) == {"2026-Q2": 0.8, "2026-Q3": 0.2}
+    assert shares_by_period(date(2026, 12, 31), (0.0, 1.0)) == {"2026-Q4": 0.0, "2027-Q1": 1.0}
 
 
 def test_deals_that_rise_and_fall_together_spread_wider_and_as_the_copula_says() -> None:
