@@ -106,11 +106,14 @@ class Decisions:
         return True
 
     def amounts(self, now: datetime, confirmed: frozenset[str]) -> dict[str, dict[str, float]]:
-        """Decided capacity by pool and week. Once confirmed it is in the report that confirmed it."""
+        """Decided capacity by pool and week. Once confirmed it is in the report that confirmed it.
+
+        A week that an effect names twice counts once, as it does where it is held against what its owner may decide.
+        """
         found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
         for recalibration, effect in self._effects():
             if not effect.deals and recalibration not in confirmed and not _over(effect, now):
-                for week in effect.weeks:
+                for week in dict.fromkeys(effect.weeks):
                     found[effect.pool][week] += _held(effect.amount)
         return found
 
