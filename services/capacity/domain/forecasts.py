@@ -46,12 +46,12 @@ class Forecasts:
     def make(self, now: datetime, retention: Mapping[str, float], everything: bool) -> list[Forecast]:
         """The forecasts that differ from what was told, or ``everything``; in the order of periods and segments."""
         levels = {(level.period, level.segment): level for level in self.levels.all(retention)}
-        if everything:
-            for key in [key for key in self._told.forecasts if key not in levels]:
-                self._told.drop(key)
         found: list[Forecast] = []
         for period in dict.fromkeys(period for period, _ in levels):
             found += self._of_period(period, levels, now, everything)
+        if everything:
+            for key in [key for key in self._told.forecasts if key not in levels]:
+                self._told.drop(key)
         self._before = levels
         return found
 
@@ -61,10 +61,11 @@ class Forecasts:
         """The segments first, for the bridge of everything is made of theirs."""
         parts = {segment: level for (when, segment), level in levels.items() if when == period}
         whole = parts.pop(EVERYTHING)
-        for when, segment in self._told.forecasts:
-            if when == period and segment not in (EVERYTHING, *parts):
-                parts[segment] = Level(period, segment)
+        gone = {segment for when, segment in self._told.forecasts if when == period} - {EVERYTHING, *parts}
+        parts |= {segment: Level(period, segment) for segment in gone}
         changed = {segment for segment in parts if self._may_differ(parts[segment], everything)}
+        if everything:
+            changed -= gone  # nothing is told of them any more; that they went is a part of everything's bridge
         if not changed and not self._may_differ(whole, everything):
             return
         effects = {segment: self._effects(level) for segment, level in parts.items()}

@@ -205,5 +205,25 @@ def test_what_is_told_is_taken_over_after_a_restart_and_nothing_is_told_anew() -
     assert json.loads(encode_all(made.forecasts)) == json.loads(encode_all(list(first.told.forecasts.values())))
 
 
+def test_the_bridge_of_everything_has_a_segment_that_went_before_a_restart() -> None:
+    line, dearer = (Line("basic", quantity=1.0, amount=amount, list_amount=100.0) for amount in (80.0, 90.0))
+    quote = {"close": "2026-05-13", "stage": "won"}
+    first = Projector()
+    first.cells_changed(Partition(first.book).put({"crm/1": deal(1, line, segment="small", **quote)}))
+    first.project(NOW, FORCE)
+    before = dict(first.told.forecasts)
+    second = Projector()
+    for key, each in before.items():
+        second.told.put(each, first.told.products[key])
+    moved = {"crm/1": deal(1, dearer, segment="large", **quote)}
+    second.cells_changed(Partition(second.book, generation=9).put(moved))
+    made = second.project(NOW + timedelta(minutes=5), FORCE)
+    assert made is not None
+    assert [(each.period, each.segment) for each in made.forecasts or []] == [("2026-Q2", "large"), ("2026-Q2", "*")]
+    assert second.told.forecasts.keys() == {("2026-Q2", "large"), ("2026-Q2", "*")}
+    for each in made.forecasts or []:
+        assert_bridges(each, before.get((each.period, each.segment)))
+
+
 def encode_all(forecasts: list[Forecast] | None) -> bytes:
     return msgspec.json.encode(sorted(forecasts or [], key=lambda each: (each.period, each.segment)))
