@@ -34,7 +34,7 @@ from services.notifier.stream import Hub
 from services.notifier.upkeep import Upkeep
 from shared.access import Keys
 from shared.db import create_engine
-from shared.http import create_ops_app, serve
+from shared.http import create_ops_app, serve_beside
 from shared.kafka import create_producer
 from shared.streams.app import run as run_role
 from shared.streams.health import Health
@@ -64,7 +64,7 @@ class Notifier:
         self._subscriptions, self._deliveries = Subscriptions(self.engine), Deliveries(self.engine)
         self._recalibrations, self._answers = Recalibrations(self.engine), Answers(self.engine)
         self._feed, self._outbox = Feed(self.engine), Outbox(self.engine)
-        self.plans, self._plans_read = Plans(), False
+        self.plans = Plans()
         self._queue = Queue(self.delivery_engine, uuid.uuid4(), timedelta(seconds=sending.lease))
         self.webhook = Webhook(exempt=self._exempt, timeout=sending.timeout, connections=sending.concurrency)
         self.worker = Worker(
@@ -114,7 +114,7 @@ class Notifier:
         reasons = []
         if not self.health.ready:
             reasons.append("the consumer has not joined its group yet")
-        if not self._plans_read:
+        if not self.plans.read:
             reasons.append("the plans are not read yet")
         if not self.upkeep.database_answers:
             reasons.append("the database does not answer")
@@ -137,28 +137,24 @@ class Notifier:
             producer = create_producer(self._settings.kafka)
             await producer.start()
             stack.push_async_callback(producer.stop)
-            role = SinkRole(ROLE, (RECALIBRATIONS,), self._sink(producer))
-            async with asyncio.TaskGroup() as parts:
-                parts.create_task(serve(self.api, self._settings.http, stop), name="api")
-                await self._read_plans(stack)
-                running = [
-                    parts.create_task(run_role(role, kafka=self._settings.kafka, health=self.health), name="consumer"),
-                    parts.create_task(self.worker.run(), name="delivery"),
-                    parts.create_task(self._relay.run(), name="relay"),
-                    parts.create_task(self.hub.run(), name="stream"),
-                    parts.create_task(self.upkeep.run(), name="upkeep"),
-                ]
-                await stop.wait()
-                self.hub.end()
-                for task in running:
-                    task.cancel()
+            work = self._work(SinkRole(ROLE, (RECALIBRATIONS,), self._sink(producer)))
+            await serve_beside(work, self.api, self._settings.http, stop)
 
-    async def _read_plans(self, stack: AsyncExitStack) -> None:
-        reader = TableReader(self._settings.kafka, PLANS, self.plans.add)
-        await reader.start()
-        stack.push_async_callback(reader.stop)
-        await reader.caught_up()
-        self._plans_read = True
+    async def _work(self, role: SinkRole) -> None:
+        """Read the plans, then do everything but serve, until cancelled."""
+        kafka = self._settings.kafka
+        async with TableReader(kafka, PLANS, self.plans.add) as plans, asyncio.TaskGroup() as parts:
+            try:
+                await plans.caught_up()
+                self.plans.read = True
+                parts.create_task(run_role(role, kafka=kafka, health=self.health), name="consumer")
+                parts.create_task(self.worker.run(), name="delivery")
+                parts.create_task(self._relay.run(), name="relay")
+                parts.create_task(self.hub.run(), name="stream")
+                parts.create_task(self.upkeep.run(), name="upkeep")
+                await asyncio.Event().wait()
+            finally:
+                self.hub.end()
 
     def _sink(self, producer: AIOKafkaProducer) -> RecalibrationSink:
         prefix = self._settings.kafka.topic_prefix

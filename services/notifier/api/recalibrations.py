@@ -141,7 +141,7 @@ def create_router(
         403 when the effects go beyond what the person may decide about a pool; `may` names those who may.
         """
         effects = tuple(shape.effect() for shape in body.effects)
-        plan = plans.in_force
+        plan = plans.in_force if effects else None
         wrong = objections(effects)
         if plan is not None:
             wrong += unknown(effects, [shape.unit for shape in body.effects], plan)

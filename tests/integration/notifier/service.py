@@ -39,6 +39,7 @@ async def serving(database_url: str, **sending: Any) -> AsyncIterator[Service]:
         http=HttpSettings(port=free_port()),
     )
     notifier, stop = create_app(settings), asyncio.Event()
+    notifier.plans.read = True  # of an empty log
     url = f"http://127.0.0.1:{settings.http.port}"
     async with (
         notifier.webhook,

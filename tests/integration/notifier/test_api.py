@@ -283,6 +283,20 @@ async def test_effects_on_what_the_plan_does_not_have_are_refused(
     assert (status, problem["errors"]) == (422, [said])
 
 
+async def test_no_earlier_plan_decides_while_the_plans_are_read(service: Service, engine: AsyncEngine) -> None:
+    await Recalibrations(engine).take_in(arrivals(recalibration()))
+    plans = service.notifier.plans
+    plans.read = False
+    plans.add(Written(0, b"p@1", plan_record()))
+    path, effect = "/v1/recalibrations/r1/decide", {"pool": "engineering", "weeks": WEEKS, "amount": 60}
+    words = {"by": "ada", "why": "contractors", "effects": [effect]}
+    assert (await service.call("POST", path, words))[0] == 503
+    assert (await service.call("POST", path, words | {"effects": []}))[0] == 201
+    plans.add(Written(1, b"p@2", plan_record(may_decide={"hours": 0})))
+    plans.read = True
+    assert (await service.call("POST", path, words))[0] == 403
+
+
 async def test_an_answer_is_timed_by_the_clock_of_the_system(service: Service, engine: AsyncEngine) -> None:
     await Recalibrations(engine).take_in(arrivals(recalibration()))
     before = datetime.now(UTC)

@@ -51,6 +51,12 @@ async def test_from_the_log_to_the_receiver_and_back(system: System, receiver: R
     assert await process.stop() == 0
 
 
+async def test_it_ends_when_told_to_while_it_waits_for_topics(system: System) -> None:
+    process = await system.spawn(HEADROOM_KAFKA__TOPIC_PREFIX=f"{system.kafka.topic_prefix}none-")
+    await eventually(lambda: "waiting for topics" in process.log.read_text(), within=60)
+    assert await process.stop() == 0
+
+
 async def test_its_series_and_its_log_do_not_show_secrets(system: System, receiver: Receiver) -> None:
     process = await system.start(HEADROOM_LOG_LEVEL="debug")
     made = await process.subscribe(receiver.answer("hook", 500))
