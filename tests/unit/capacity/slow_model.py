@@ -77,7 +77,8 @@ class Line:
     @property
     def first(self) -> int:
         """Weeks after the close in which some pool is first asked, were there one unit of it."""
-        return min(next(i for i, each in enumerate(c) if each) for c in self.curves.values() if any(c))
+        # Of no unit nothing moves, wherever it begins.
+        return min((next(i for i, each in enumerate(c) if each) for c in self.curves.values() if any(c)), default=0)
 
     def outcomes(self, pool: str) -> list[tuple[float, Effort]]:
         """What it asks of a pool if it is won, however late, with the chance of that."""
@@ -113,7 +114,7 @@ def replaced(lines: list[Line], pool: str, said: dict[str, Any]) -> list[Effort]
         if rest > 0:
             kept |= {week: each * amount / rest for week, each in one.items() if week >= since}
         elif total > 0:
-            begin = min(week for week, each in one.items() if each)
+            begin = min((week for week, each in one.items() if each), default=since)  # nothing of nothing
             kept |= {since + week - begin: each * amount / total for week, each in one.items() if week >= begin}
         else:
             kept[since] = kept.get(since, 0.0) + amount / len(found)
