@@ -93,12 +93,16 @@ class Facts:
                 self.worst[state.work] = state
 
     def hear(self, recalibration: Recalibration) -> None:
-        """Take in a recalibration as it was delivered; with the first, how many deals like its causes are open."""
+        """Take in a recalibration as it was delivered; with the first, how many deals like its causes are open.
+
+        The first is the one that fired first: of two within a moment the later one may be delivered before it.
+        """
         self.recalibrations[recalibration.id] = recalibration
         if recalibration.kind != "firing":
             return
         self.firings.append(recalibration)
-        if len(self.firings) == 1:
+        self.firings.sort(key=lambda firing: firing.fired)
+        if self.firings[0] is recalibration:
             products = {deal.product for deal in recalibration.cause}
             alike = [deal for deal in self.deals.values() if products & {line.product for line in deal.lines}]
             classes = [stage_class(self.plan, deal) for deal in alike if deal.custom]

@@ -190,7 +190,7 @@ class Play:
             recalibration = msgspec.convert(delivery.data, Recalibration)
             found.append(recalibration)
             self._facts.hear(recalibration)
-            self._screen.tell(recalibration, first=len(self._facts.firings) == 1)
+            self._screen.tell(recalibration, first=self._facts.firings[:1] == [recalibration])
         return found
 
     def _add(self, moments: Iterable[Moment]) -> None:

@@ -17,7 +17,7 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "margin-volume-trap"
 STORY = read_story(EXAMPLE / "story.yaml")
 PLAN = parse_plan((EXAMPLE / "plan.yaml").read_text(), "plan.yaml")
 FIRED = datetime(2026, 5, 9, tzinfo=UTC)
-RELEASE, IMPLEMENTATION = STORY.answers["release-slipping"], STORY.answers["implementation-overcommitted"]
+RELEASE, IMPLEMENTATION = STORY.answers["release-slipping"], STORY.answers["implementation-late"]
 
 
 def asked(trigger: str, pool: str, work: str | None = None) -> Recalibration:
@@ -75,9 +75,9 @@ def test_the_release_is_decided_at_six_weeks_or_before_the_deadline(days: float,
     assert is_time(RELEASE, recalibration, facts_at(FIRED + timedelta(days=days), slip)) is decides
 
 
-@pytest.mark.parametrize(("days", "decides"), [(5.9, False), (6, True)])
+@pytest.mark.parametrize(("days", "decides"), [(9.9, False), (10, True)])
 def test_implementation_is_decided_some_days_after_the_alarm(days: float, decides: bool) -> None:
-    recalibration = asked("implementation-overcommitted", "implementation")
+    recalibration = asked("implementation-late", "implementation")
     assert is_time(IMPLEMENTATION, recalibration, facts_at(FIRED + timedelta(days=days))) is decides
 
 
@@ -97,6 +97,8 @@ def test_all_but_the_largest_open_custom_deals_of_the_causing_product_are_held()
 def test_effects_are_what_the_api_takes() -> None:
     release = asked("release-slipping", "engineering", "core-release")
     assert effects_of(release, RELEASE, ["crm/E-05"], "2026-W21") == [{"pool": "engineering", "deals": ["crm/E-05"]}]
-    (effect,) = effects_of(asked("implementation-overcommitted", "implementation"), IMPLEMENTATION, [], "2026-W21")
+    (effect,) = effects_of(asked("implementation-late", "implementation"), IMPLEMENTATION, [], "2026-W21")
     assert (effect["pool"], effect["amount"], len(effect["weeks"])) == ("implementation", 240, 8)
     assert (effect["weeks"][0], effect["weeks"][-1]) == ("2026-W23", "2026-W30")
+    again = asked("implementation-overcommitted", "implementation")
+    assert effects_of(again, STORY.answers["implementation-overcommitted"], [], "2026-W21") == []

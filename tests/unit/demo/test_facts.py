@@ -18,7 +18,8 @@ from headroom.demo.facts import (
 )
 from shared.schemas.deal import Deal, Line
 from shared.schemas.plan_file import parse_plan
-from shared.schemas.position import Position, WorkState
+from shared.schemas.position import Position, TopDeal, WorkState
+from tests.unit.demo.alarms import slipping
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "margin-volume-trap"
 PLAN = parse_plan((EXAMPLE / "plan.yaml").read_text(), "plan.yaml")
@@ -29,6 +30,11 @@ def deal(id: str, stage: str, close: str, amount: float, **line: float) -> Deal:
     lines = [Line(product="business", amount=amount, list_amount=line.get("list"), arr=amount)]
     closes = date.fromisoformat(close)
     return Deal(id=id, source="crm", object=id, version=1, stage=stage, close=closes, amount=amount, lines=lines)
+
+
+def custom(id: str, product: str) -> Deal:
+    lines = [Line(product=product, amount=1.0)]
+    return Deal(id=id, source="crm", object=id, version=1, stage="proposal", custom=True, lines=lines)
 
 
 @pytest.mark.parametrize(
@@ -133,3 +139,21 @@ def test_what_was_foreseen_before_a_decision_stays() -> None:
     overload_in("2026-W23", utilisation=0.5)
     assert facts.foreseen is not None
     assert facts.foreseen.week == "2026-W23"
+
+
+def test_of_two_alarms_the_one_that_fired_first_is_the_first_however_they_are_delivered() -> None:
+    facts = Facts(PLAN, datetime(2026, 5, 9, tzinfo=UTC))
+    facts.deals["crm/E-00"] = custom("crm/E-00", "enterprise")
+    facts.deals["crm/B-00"] = custom("crm/B-00", "business")
+    late = slipping(
+        datetime(2026, 5, 9, 9, tzinfo=UTC), id="later", cause=[TopDeal("crm/B-00", 9.0, 0.1, 0.5, "business")]
+    )
+    facts.hear(late)
+    assert (facts.firings, facts.open_at_alarm) == ([late], 1)
+    del facts.deals["crm/B-00"]
+    first = slipping(datetime(2026, 5, 8, 14, tzinfo=UTC))
+    facts.deals["crm/E-01"] = custom("crm/E-01", "enterprise")
+    facts.hear(first)
+    assert (facts.firings, facts.open_at_alarm) == ([first, late], 2)
+    facts.hear(slipping(datetime(2026, 5, 10, tzinfo=UTC), id="last"))
+    assert (facts.firings[0], facts.open_at_alarm) == (first, 2)

@@ -42,6 +42,7 @@ def test_the_pivot_is_caught_within_five_deals(frames: list[Frame]) -> None:
     alarmed = next(each for each in quoted if (each.discount_cusum or 0.0) > ALARM)
     assert alarmed.lines <= 5
     assert (alarmed.discount_before or 0.0) < 0.07 < 0.12 <= (alarmed.open_discount or 0.0)
+    assert (f"{alarmed.open_discount:.0%}", f"{alarmed.discount_before:.0%}") == ("13%", "6%"), "as the README says"
     # What makes up for it is more volume, and that more work.
     assert (alarmed.break_even or 0.0) > 0
     assert {pool.pool for pool in alarmed.pools if pool.break_even > 0} == {"implementation", "engineering", "support"}
@@ -55,7 +56,9 @@ def test_it_moves_margin_and_pools_in_one_event(frames: list[Frame]) -> None:
     moved = whole[2:]
     assert all(each.bookings_change > 0 for each in moved[:3])
     assert all(each.bridge.mix < 0 for each in moved[:3]), "the new tier earns less of its list price"
-    for each in moved[:3]:
+    for earlier, each in zip(whole[1:], moved[:3], strict=False):
+        assert (each.open_discount or 0.0) > (earlier.open_discount or 0.0)
+        assert (each.margin_share or 1.0) < (earlier.margin_share or 0.0)
         pools = {pool.pool: pool for pool in each.pools}
         assert pools["engineering"].effort_change > 0
         assert pools["implementation"].utilisation_change > 0
