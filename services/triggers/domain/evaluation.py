@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 from msgspec.structs import replace
 
 from services.triggers.domain.beginnings import Beginnings
-from services.triggers.domain.budget import rank, spend
+from services.triggers.domain.budget import Spenders, rank, spend
 from services.triggers.domain.burn import Slacks
 from services.triggers.domain.episodes import FORGET_AFTER, Step, beginning, due, forget, step, withdraw
 from services.triggers.domain.observation import Scene, observe
@@ -53,6 +53,7 @@ class Evaluation:
         self._look_at_all = True
         self._judged_under = ""
         self._beginnings = Beginnings()
+        self._spenders = Spenders()
         self._ended: list[tuple[datetime, Key]] = []
         """A heap of when which key has a recalibration to forget."""
 
@@ -63,7 +64,7 @@ class Evaluation:
 
     def restore(self, episode: Episode) -> None:
         """Take over an episode as the log has it."""
-        self.episodes[episode.trigger, episode.scope] = episode
+        self._keep(episode)
         self._look_at_all = True
         for ended in episode.ended:
             heappush(self._ended, (ended.at, (episode.trigger, episode.scope)))
@@ -107,7 +108,8 @@ class Evaluation:
             ripe[heappop(self._ended)[1]] = None
         for key in ripe:
             left, ids = forget(self.episodes[key], self.table.now)
-            self.episodes[key] = episode = replace(left, applied=offset)
+            episode = replace(left, applied=offset)
+            self._keep(episode)
             yield Change(episode, None, f"resolved {FORGET_AFTER.days} days ago", ids)
 
     def _fold(self, frame: Frame, offset: int) -> Touched:
@@ -166,7 +168,7 @@ class Evaluation:
                 episode = self._spent(episode, told, rule.plan.alert_budget.per_owner_week)
                 told = replace(told, grouped=episode.grouped)
         key = episode.trigger, episode.scope
-        self.episodes[key] = episode
+        self._keep(episode)
         if moved.transition == "resolved" and not episode.shadow:
             heappush(self._ended, (episode.ended[-1].at, key))
         at = due(episode, rule.trigger) if rule else None
@@ -178,7 +180,12 @@ class Evaluation:
 
     def _spent(self, episode: Episode, told: Recalibration, limit: int) -> Episode:
         owners = [owner.id for owner in told.owners]
-        return spend(episode, owners, self.episodes.values(), week=self.table.week, limit=limit)
+        week = self.table.week
+        return spend(episode, owners, self._spenders.of(week), week=week, limit=limit)
+
+    def _keep(self, episode: Episode) -> None:
+        self.episodes[episode.trigger, episode.scope] = episode
+        self._spenders.keep(episode)
 
     def active(self) -> Sequence[Episode]:
         """Episodes that are pending, firing or mitigated."""
