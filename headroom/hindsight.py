@@ -151,6 +151,8 @@ class Watcher:
 
     def _note(self, change: Change, now: datetime) -> None:
         row, said = change.episode, change.told
+        if row.phase == "pending":
+            return  # it still has the number of the episode before
         key = row.trigger, row.scope, row.number
         if key not in self._told:
             if row.phase != "firing":

@@ -145,6 +145,14 @@ def test_what_announces_no_overload_is_not_judged() -> None:
     assert (one.outcome, found.score.precision, one.resolved) == ("not-judged", None, MONDAY + timedelta(weeks=1))
 
 
+def test_a_breach_that_does_not_last_leaves_the_episode_before_it_resolved() -> None:
+    overs = [0.9, 0.9, 0.05, 0.9, 0.05]
+    found = seen(*(at_week(week, *told_in(5, over, -5.0)) for week, over in enumerate(overs)), for_="7d")
+    (one,) = found.episodes
+    assert one.moves == [("firing", MONDAY + timedelta(weeks=1)), ("resolved", MONDAY + timedelta(weeks=2))]
+    assert one.resolved == MONDAY + timedelta(weeks=2)
+
+
 def test_a_trigger_in_shadow_is_judged_and_alarms_nobody() -> None:
     frames = [at_week(0, *told_in(2, 0.9, -5.0)), at_week(2, *told_in(2, 0.9, -5.0)), at_week(3)]
     found = seen(*frames, shadow=True)
