@@ -53,6 +53,7 @@ class Demand:
         self._withheld: dict[str, frozenset[str]] = {}
         self._actual: dict[str, Actual] = {}
         self._apart: dict[str, list[PoolGroup]] = {}
+        self._efforts: dict[str, EffortState | None] = {}
         self._openings: dict[str, Openings] = {}
         self._dirty_groups: set[Asking] = set()
         self._dirty_pools: set[str] = set(plan.pools)
@@ -140,6 +141,7 @@ class Demand:
         self._dirty_pools |= self.planned.refresh()
         for pool in self._dirty_pools:
             self._apart.pop(pool, None)
+            self._efforts.pop(pool, None)
         changed, self._dirty_groups, self._dirty_pools = self._dirty_pools, set(), set()
         return changed
 
@@ -246,17 +248,21 @@ class Demand:
 
     def efforts(self) -> list[EffortState]:
         """By pool what its won deals take by their curves, and as reported; of deals with a report of what is left."""
-        found = []
-        for pool in self._plan.pools if self._actual else ():
-            about = frozenset(deal for deal, actual in self._actual.items() if pool in actual.left)
-            named = self._named(pool, about) if about else {}
-            won = {deal: lines for deal, lines in named.items() if all(line.won for line in lines)}
-            each = [efforts(pool, won[deal], self._actual[deal], self._axis) for deal in sorted(won)]
-            planned = sum(one[0] for one in each if one is not None)
-            reported = sum(one[1] for one in each if one is not None)
-            if each:
-                found.append(EffortState(pool, planned, reported, len(each)))
-        return found
+        if not self._actual:
+            return []
+        for pool in self._plan.pools:
+            if pool not in self._efforts:
+                self._efforts[pool] = self._effort(pool)
+        return [each for pool in self._plan.pools if (each := self._efforts[pool]) is not None]
+
+    def _effort(self, pool: str) -> EffortState | None:
+        about = frozenset(deal for deal, actual in self._actual.items() if pool in actual.left)
+        named = self._named(pool, about) if about else {}
+        won = {deal: lines for deal, lines in named.items() if all(line.won for line in lines)}
+        each = [efforts(pool, won[deal], self._actual[deal], self._axis) for deal in sorted(won)]
+        planned = sum(one[0] for one in each if one is not None)
+        reported = sum(one[1] for one in each if one is not None)
+        return EffortState(pool, planned, reported, len(each)) if each else None
 
     def _named(self, pool: str, about: frozenset[str]) -> dict[str, list[Named]]:
         """The lines of the deals ``about`` that ask ``pool``, by deal."""

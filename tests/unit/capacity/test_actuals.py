@@ -265,3 +265,37 @@ def test_efforts_are_told_when_they_change() -> None:
     last = projector.project(NOW + timedelta(hours=3), FORCE)
     assert last is not None
     assert last.efforts == []
+
+
+FEW = st.sampled_from(["crm/1", "crm/2"])
+SOLD = st.builds(
+    lambda name, quantity, stage: (name, deal(int(name[-1]), Line("basic", quantity=quantity), stage=stage)),
+    FEW,
+    st.sampled_from([1.0, 2.0]),
+    st.sampled_from(["won", "won", "qualified"]),
+)
+LEFTS = st.builds(
+    lambda name, pool, amount, gone: {"deal_id": name, "pool": pool, "amount": amount, "withdrawn": gone},
+    FEW,
+    st.sampled_from(["eng", "ops"]),
+    st.sampled_from([0.0, 5.0, 70.0]),
+    st.sampled_from([False, False, True]),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps=st.lists(st.one_of(SOLD, LEFTS), max_size=10))
+def test_efforts_kept_up_are_those_from_nothing(steps) -> None:
+    projector, deals, told, last = Projector(PLAIN), {}, {}, None
+    partition = Partition(projector.book)
+    for number, step in enumerate(steps):
+        if isinstance(step, dict):
+            one = said("remaining-effort", time=number + 1, week="2026-W17", **step)
+            told[record_key(one)] = one
+            tell(projector, one)
+        else:
+            deals[step[0]] = step[1]
+            projector.cells_changed(partition.put({step[0]: step[1]}))
+        made = projector.project(NOW + timedelta(seconds=number), FORCE)
+        last = made.efforts if made is not None and made.efforts is not None else last
+        assert (last or []) == frame(deals, *told.values(), depth=PLAIN).efforts
