@@ -83,6 +83,7 @@ class ProjectShard:
         """``projector``: what to take records into, for who only follows the log and never flushes."""
         self._plan_in_force = plan_in_force
         self._projector = projector or Projector()
+        self._only_follows = projector is not None
         self._restored = False
         self._forecast = ForecastRows(self._projector)
         self._written: set[bytes] = set()
@@ -169,7 +170,7 @@ class ProjectShard:
             take(record)
         except (msgspec.MsgspecError, ValueError, TypeError) as error:
             self._limit.broken(batch, record, str(error))
-            if not batch.restoring:
+            if not (batch.restoring or self._only_follows):
                 self._letters.append(dead_letter(batch, record, f"broken-{batch.topic.name}", str(error)))
 
     def _take_over(self, records: Sequence[Record]) -> None:

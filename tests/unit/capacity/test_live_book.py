@@ -11,7 +11,8 @@ from services.capacity.live import MOST_WAITING, LiveBook
 from shared.clock import WallClock
 from shared.errors import LogRewound, NotReady
 from shared.schemas import cell as cells
-from shared.topics import CELLS
+from shared.streams.metrics import DEAD_LETTERS
+from shared.topics import CELLS, REPORTS
 from tests.unit.capacity.books import NOW
 from tests.unit.capacity.plans import tethered
 from tests.unit.capacity.records import FakeRecord
@@ -61,6 +62,15 @@ async def test_questions_see_what_came_before_them():
     full = await book.ask(lambda live: live.projector.positions["eng", "2026-W14"].expected)
     assert (empty, full) == (0.0, 8.0)
     assert await book.reached() == {0: 7}
+
+
+async def test_a_broken_record_is_no_dead_letter_of_one_who_only_follows():
+    book = live_book()
+    book._restore()
+    counted = DEAD_LETTERS.labels("broken-reports.v1")._value.get()
+    book.take(REPORTS, [FakeRecord(0, b"k", b"{")])
+    assert await book.ask(lambda live: live.in_force.name) == "small@1"
+    assert DEAD_LETTERS.labels("broken-reports.v1")._value.get() == counted
 
 
 async def test_more_than_can_be_answered_soon_are_asked_to_come_again():
