@@ -3,6 +3,9 @@
 A pool is missing people where its expected demand exceeds its capacity; somebody who fills the largest gap so far is
 there in all weeks after. Each opening asks its hours evenly over the hire's lead time before the week in which it is
 first missed, from the present week on at the earliest. What only planned demand makes missing is planned.
+
+Recruiters who are missing themselves are hired by those whose names come after theirs, so that all is settled in one
+round.
 """
 
 from collections.abc import Mapping
@@ -31,8 +34,8 @@ class Openings(NamedTuple):
 
 
 def in_order(plan: Plan) -> list[str]:
-    """The plan's pools, those that hire for others after these."""
-    return sorted(plan.pools, key=lambda name: _hiring(plan, name) is not None)
+    """The plan's pools, those that hire for others last, and by name: a published plan keeps no order."""
+    return sorted(plan.pools, key=lambda name: (True, name) if _hiring(plan, name) is not None else (False, ""))
 
 
 def openings_of(name: str, plan: Plan, axis: Axis, positions: Mapping[tuple[str, str], Position]) -> Openings | None:
@@ -41,9 +44,11 @@ def openings_of(name: str, plan: Plan, axis: Axis, positions: Mapping[tuple[str,
     if hiring is None:
         return None
     expected, planned = np.zeros(axis.count), np.zeros(axis.count)
+    order = in_order(plan)
+    settled = set(order[: order.index(name)])
     for other in hiring.pools or plan.pools:
         hire = getattr(plan.pools[other], "hire", None)
-        if other == name or not isinstance(hire, Hire) or not max(hire.ramp) > 0:
+        if other not in settled or not isinstance(hire, Hire) or not max(hire.ramp) > 0:
             continue
         gaps = np.zeros((2, axis.count))
         for place in range(axis.now, axis.count):

@@ -83,6 +83,26 @@ def test_hires_that_never_give_anything_are_not_asked_for() -> None:
     assert owed(hiring(hire=HIRE | {"ramp": [0.0]}), wins((18.0, "2026-05-04"))) == {}
 
 
+def test_recruiters_missing_themselves_are_hired_by_those_whose_names_come_after() -> None:
+    said = hiring()
+    people = {"capacity": {"per_week": 4.0}, "hire": HIRE, "hiring": {"recruiter_hours": 20.0}}
+    pools = said.model_dump(mode="json", by_alias=True, exclude_none=True)["pools"]
+    pools = {"second": work_pool(4.0) | people, "first": work_pool(4.0) | people, "eng": pools["eng"]}
+    force = PlanInForce("small@1", plan(pools, {"basic": {"needs": [{"pool": "eng", "effort": 10.0}]}}))
+    steps = [wins((18.0, "2026-05-04")), wins((18.0, "2026-05-04"), (16.0, "2026-06-01"))]
+    kept, fresh = Projector(), Projector()
+    partition = Partition(kept.book)
+    for deals in steps:
+        kept.cells_changed(partition.put(deals))
+        kept.project(NOW, force)
+    fresh.cells_changed(Partition(fresh.book).put(steps[-1]))
+    fresh.project(NOW, force)
+    assert kept.positions == fresh.positions
+    rows = kept.positions.values()
+    first, second = (sum(row.base for row in rows if row.pool == name) for name in ("first", "second"))
+    assert second > first == 40.0
+
+
 def test_a_pool_to_hire_for_must_be_there() -> None:
     text = """\
 plan: small
