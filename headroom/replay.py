@@ -212,7 +212,7 @@ class Replayer:
                 )
             )
         self._projector.cells_changed(
-            book.apply(Mark(partition=0, generation=0, upto=self._upto, time=self._book_time))
+            book.apply(Mark(partition=0, generation=0, upto=self._upto, time=self._book_time, taken=self._upto))
         )
         frame = self._projector.project(now, self._in_force)
         self._show(frame)

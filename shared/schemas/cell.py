@@ -116,13 +116,15 @@ class Cell(msgspec.Struct, kw_only=True):
 class Mark(msgspec.Struct, kw_only=True):
     """The end of a flush: cells of ``partition`` now hold every deal record below offset ``upto``.
 
-    ``time`` is the newest source time (ms) among the deals in it, for end-to-end latency.
+    ``time`` is the newest source time (ms) among the deals in it, for end-to-end latency. ``taken`` counts the deal
+    records that this owner has taken in since it restored: offsets count the marks of transactions too.
     """
 
     partition: int
     generation: int
     upto: int
     time: int = 0
+    taken: int = 0
 
 
 def cell_record_key(partition: int, key: CellKey) -> bytes:

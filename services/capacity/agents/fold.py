@@ -31,6 +31,7 @@ class FoldShard:
         self._upto = 0
         self._said = 0
         self._time = 0
+        self._taken = 0
         self._passage = NOWHERE
         self._zeroed: dict[int, bytes] = {}
         self._letters: list[Outgoing] = []
@@ -56,6 +57,7 @@ class FoldShard:
         self._limit.used(len(batch.records))
         self._upto = batch.next_offset
         if not batch.restoring:
+            self._taken += len(batch.records)
             self._passage = self._passage.then(passage_of(batch.records))
 
     def restored(self, ends: Mapping[Topic, int]) -> None:
@@ -80,7 +82,13 @@ class FoldShard:
             outgoing.append(self._cell(state, self._generation))
             retired.pop(state.slot, None)
         outgoing += [Outgoing(CELLS, 0, key, None) for key in retired.values()]
-        mark = cells.Mark(partition=self._partition, generation=self._generation, upto=self._upto, time=self._time)
+        mark = cells.Mark(
+            partition=self._partition,
+            generation=self._generation,
+            upto=self._upto,
+            time=self._time,
+            taken=self._taken,
+        )
         passage, self._passage = self._passage, NOWHERE
         envelope = headers(cells.MARK_TYPE, self._id("mark"), self._source(), now, passage.trace, passage.arrived)
         outgoing.append(Outgoing(CELLS, 0, cells.mark_record_key(self._partition), cells.encode(mark), envelope))

@@ -29,6 +29,9 @@ _decode_forecast_key = msgspec.json.Decoder(tuple[str, str]).decode
 
 PROJECT = "headroom/project"
 
+POOLS_AT_ONCE = 12
+"""In one frame; a pool takes some 10 ms, and what was tipped meanwhile waits for the frame's end."""
+
 
 class ForecastRows:
     """The rows of ``forecasts.v1``, which the projection's next forecasts are compared with."""
@@ -82,7 +85,7 @@ class ProjectShard:
     def __init__(self, plan_in_force: Callable[[], PlanInForce | None], projector: Projector | None = None) -> None:
         """``projector``: what to take records into, for who only follows the log and never flushes."""
         self._plan_in_force = plan_in_force
-        self._projector = projector or Projector()
+        self._projector = projector or Projector(at_once=POOLS_AT_ONCE)
         self._only_follows = projector is not None
         self._restored = False
         self._forecast = ForecastRows(self._projector)

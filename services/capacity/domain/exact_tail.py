@@ -39,6 +39,8 @@ something as smooth as a gamma."""
 _LUMPY: Final = 0.1
 """Of a week's variance: where one deal has more, three moments do not tell the bands."""
 _UNLIKELY: Final = 1e-3
+_NEVER: Final = 1e-6
+"""Where too much is less likely, no path has a backlog."""
 _FINE: Final = ((8, 512), (20, 512), (LARGEST, 256))
 """Up to so many deals in a week: so many points of the grid."""
 _POINTS: Final = 128
@@ -49,11 +51,15 @@ _AT_ONCE: Final = 150_000
 
 
 class Tail(NamedTuple):
-    """P(demand of deals > limit), its quantiles at ``SHARES``, and the first with what is planned; by week."""
+    """P(demand of deals > limit), its quantiles at ``SHARES``, and the first with what is planned; by week.
+
+    ``never``: in no week, and in none of the situations in which deals rise and fall together, is there too much.
+    """
 
     overload: Floats
     bands: Sequence[Floats]
     overload_planned: Floats
+    never: bool = False
 
 
 def from_moments(limit: Floats, demand: PoolDemand, planned: PlannedDemand | None = None) -> Tail:
@@ -80,6 +86,7 @@ def tail_of(
     crowd = with_deals(unnamed, members, ~chosen, chances)
     total = with_deals(crowd, members, chosen, chances)
     large = _Large(members, chosen, blurred, chances, count)
+    never = _unlikely(limit - total.mean[-1], total.variance[-1], members.most.max(axis=0, initial=0.0), _NEVER)
     overload, bands = _answers(limit, large, crowd, total, demand.variance)
     more = np.flatnonzero(planned.mean > _NOTHING) if planned is not None else np.zeros(0, np.intp)
     then = overload.copy()
@@ -95,7 +102,7 @@ def tail_of(
         )
         # More demand is never less likely to be too much; what says so is rounding.
         then[more] = np.maximum(overload[more], with_planned)
-    return Tail(overload, list(bands), then)
+    return Tail(overload, list(bands), then, bool(never.all()))
 
 
 @dataclass(frozen=True)
@@ -199,12 +206,12 @@ def with_deals(others: Moments, members: Members, chosen: Flags, chances: Floats
     return Moments(mean + others.mean, variance + others.variance, skewed + others.third)
 
 
-def _unlikely(distance: Floats, variance: Floats, size: Floats) -> Flags:
+def _unlikely(distance: Floats, variance: Floats, size: Floats, least: float = _UNLIKELY) -> Flags:
     """Whether by Bernstein's inequality a sum is hardly ever so far above its mean (``distance``)."""
     away = np.maximum(distance, 0.0)
     scale = 2 * (variance + size * away / 3)
     exponent = np.where(scale > 0, away**2 / np.where(scale > 0, scale, 1.0), np.where(away > 0, np.inf, 0.0))
-    return np.asarray(exponent > -np.log(_UNLIKELY))
+    return np.asarray(exponent > -np.log(least))
 
 
 def _buckets(rows: Places, chosen: Flags, blurred: Flags) -> list[tuple[Places, int]]:

@@ -121,9 +121,12 @@ class Planned:
 
     def _as_before(self, closings: list[Closing], window: npt.NDArray[np.intp]) -> float:
         """Units a week in the weeks of ``window`` so that it brings what its length brought before."""
-        axis, weeks = self._axis, set(window.tolist())
-        won = fsum(c.units for c in closings if c.won and -TRAILING <= axis.place(c.week) - axis.now < 0)
-        there = fsum(c.weighted for c in closings if axis.place(week_of(self._day(c))) in weeks)
+        now, weeks = self._axis.now, set(window.tolist())
+        places = [self._axis.place(closing.week) for closing in closings]
+        placed = list(zip(closings, places, strict=True))
+        won = fsum(c.units for c, place in placed if c.won and -TRAILING <= place - now < 0)
+        # What should have closed closes now at the earliest.
+        there = fsum(c.weighted for c, place in placed if (place if c.won or place > now else now) in weeks)
         return max(won * len(window) / TRAILING - there, 0.0) / len(window)
 
     def _day(self, closing: Closing) -> date:

@@ -78,7 +78,10 @@ def project_pool(name: str, plan: Plan, axis: Axis, demand: Demand, capacity: Po
     beyond = by_moments(base + of_deals.booked + of_deals.expected, of_deals.variance)
     if depth.tails and members is not None:
         tail = tail_of(limit, of_deals, demand.groups(name), members, plan.uncertainty.win_correlation, planned)
-    if depth.paths and members is not None and not cumulative:
+    if tail.never and not capacity.backlog and not items_on(plan, name, "after-deals"):
+        nothing = np.zeros(axis.count)
+        waiting = Waiting(nothing, nothing, nothing)
+    elif depth.paths and members is not None and not cumulative:
         waiting, slips, beyond = _on_paths(name, plan, axis, base, demand, members, capacity)
     state = PoolState(name, pool.unit, cumulative, capacity, base, of_deals, planned.mean, Askers(lines), tail, waiting)
     cost = np.zeros(axis.count) if cumulative else overload_cost(pool, capacity.counts, beyond)

@@ -21,6 +21,7 @@ from services.capacity.domain.forecasts import Forecasts, Told
 from services.capacity.domain.hiring import in_order, openings_of
 from services.capacity.domain.listing import Listing
 from services.capacity.domain.pool import WHOLE, Asked, Depth, asked_of, project_pool
+from services.capacity.domain.pool_queue import PoolQueue
 from services.capacity.domain.revenue import Retention
 from services.capacity.domain.signals import Signals
 from shared.schemas.cell import CellKey
@@ -59,7 +60,8 @@ class _Sent:
 class Projector:
     """Takes in what happened and answers with frames."""
 
-    def __init__(self, depth: Depth = WHOLE) -> None:
+    def __init__(self, depth: Depth = WHOLE, at_once: int | None = None) -> None:
+        """``at_once``: so many pools at most in one frame, those first whose headroom moved most; None: all."""
         self._depth = depth
         self.book = Book()
         self.reports = Reports()
@@ -82,6 +84,7 @@ class Projector:
         self._decided: dict[str, dict[str, float]] = {}
         self._sent = _Sent()
         self._forecasts: Forecasts
+        self._queue = PoolQueue(at_once)
         self.told = Told()
         """The forecasts that were told last; what ``forecasts.v1`` holds is put in before the first projection."""
         self.retention = Retention()
@@ -132,15 +135,19 @@ class Projector:
         week = axis.weeks[axis.now]
         complete = in_force.name != self._plan or week != self._week
         beat = self._now is None or now - self._now >= HEARTBEAT
-        self._bulk.see(sum(mark.upto for mark in self.book.marks.values()), now)
+        self._bulk.see(sum(mark.taken for mark in self.book.marks.values()), now)
         settled = self._sent.loading and not self._bulk.loading
         if not (complete or self._dirty or beat or settled):
             return None
         changed_pools = self._take_in(in_force, axis, now)
         if complete:
-            self._sent, changed_pools = _Sent(), set(plan.pools)
-        frame = self._frame(now, in_force, axis, changed_pools, complete)
-        self._dirty = False
+            self._sent = _Sent()
+            self._queue.clear()
+            chosen = set(plan.pools)
+        else:
+            chosen = self._queue.take(changed_pools, self._demand, self._capacities)
+        frame = self._frame(now, in_force, axis, chosen, complete)
+        self._dirty = bool(self._queue)
         told = frame.positions or frame.work or frame.listed is not None or frame.listed_counts is not None
         told = told or any(
             each is not None for each in (frame.signals, frame.bookings, frame.milestones, frame.efforts)
@@ -196,6 +203,7 @@ class Projector:
                 rows, items, overload_cost = project_pool(
                     name, plan, axis, self._demand, self._capacities[name], self._depth
                 )
+                self._queue.told(name, self._demand, self._capacities[name])
                 self._forecasts.levels.pool(name, rows, overload_cost)
                 self._forecasts.levels.work(items)
                 positions += [row for row in rows if sent.positions.get((row.pool, row.week)) != row]

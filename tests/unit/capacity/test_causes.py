@@ -104,7 +104,8 @@ def test_small_books_give_what_enumeration_gives(sold, share, base):
             number = int(cause.deal.removeprefix("crm/"))
             assert cause.tail_effort == pytest.approx(parts[number] / over, abs=0.02 * whole / over)
             assert cause.tail_share == pytest.approx(parts[number] / whole, abs=0.01)
-            assert cause.overload_without == pytest.approx(without[number], abs=0.005)
+            # The bar of the model: amounts lie on a grid, and capacity may lie between two of its points.
+            assert cause.overload_without == pytest.approx(without[number], abs=0.01)
 
 
 def sums_to_one(found: Causes) -> None:

@@ -99,7 +99,7 @@ def test_a_record_that_changes_no_cell_still_moves_the_mark():
     shard.flush(NOW)
     log.write("crm/1", deal(1, Line("basic", quantity=1.0), name="A new name"))
     shard.apply(log.batch(1))
-    assert read(shard.flush(NOW)) == ([], cells.Mark(partition=0, generation=1, upto=2))
+    assert read(shard.flush(NOW)) == ([], cells.Mark(partition=0, generation=1, upto=2, taken=1))
 
 
 def test_a_broken_record_becomes_a_dead_letter_and_the_rest_counts():

@@ -1,0 +1,109 @@
+"""Pools that wait their turn: what moved most comes first, nothing waits for ever, and in the end all is told."""
+
+import datetime as dt
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.capacity.domain.projector import PlanInForce, Projector
+from shared.schemas.deal import Line
+from shared.schemas.plan import Plan
+from shared.schemas.position import Position
+from tests.unit.capacity.books import NOW, Partition
+from tests.unit.capacity.deals import deal
+
+POOLS = 6
+
+
+def many() -> PlanInForce:
+    """As many pools as products, each with a product of its own."""
+    names = [f"pool-{number}" for number in range(POOLS)]
+    capacity = {"kind": "work", "unit": "hours", "owner": "ana", "capacity": {"per_week": 100}}
+    said = {
+        "plan": "many",
+        "currency": "EUR",
+        "people": {"ana": {"name": "Ana"}},
+        "stages": {"open": {"class": "open", "probability": 0.5}},
+        "pools": dict.fromkeys(names, capacity),
+        "products": {name: {"needs": [{"pool": name, "effort": 10}]} for name in names},
+    }
+    return PlanInForce("many@1", Plan.model_validate(said))
+
+
+class Book:
+    """A projector that takes two pools at once, and the partition that feeds it."""
+
+    def __init__(self) -> None:
+        self.plan, self.projector = many(), Projector(at_once=2)
+        self.partition = Partition(self.projector.book)
+
+    def sell(self, quantities: dict[str, float]) -> None:
+        """Deals that close in two weeks, one for each pool."""
+        close = (NOW + dt.timedelta(weeks=2)).date().isoformat()
+        deals = {}
+        for pool, quantity in quantities.items():
+            number = int(pool.removeprefix("pool-"))
+            deals[f"crm/{number}"] = deal(number, Line(pool, quantity=quantity), close=close, stage="open")
+        self.projector.cells_changed(self.partition.put(deals))
+
+    def told(self) -> set[str]:
+        """The pools that the next frame speaks of."""
+        frame = self.projector.project(NOW, self.plan)
+        return {row.pool for row in frame.positions} if frame is not None else set()
+
+    def figures(self) -> dict[tuple[str, str], Position]:
+        return dict(self.projector.positions)
+
+
+@pytest.fixture
+def book() -> Book:
+    made = Book()
+    assert len(made.told()) == POOLS, "a complete frame waits for nothing"
+    return made
+
+
+def test_what_moved_most_comes_first_and_everything_in_the_end(book: Book) -> None:
+    book.sell({"pool-0": 1.0, "pool-1": 2.0, "pool-2": 30.0, "pool-3": 3.0, "pool-4": 20.0})
+    assert book.told() == {"pool-2", "pool-4"}
+    assert book.told() == {"pool-3", "pool-1"}
+    assert book.told() == {"pool-0"}
+    assert book.told() == set()
+
+
+def test_what_waits_is_not_overtaken_for_ever(book: Book) -> None:
+    book.sell({"pool-0": 1.0, "pool-1": 10.0, "pool-2": 10.0})
+    waited = 0
+    while "pool-0" not in book.told():
+        waited += 1
+        book.sell({"pool-1": 10.0 + waited, "pool-2": 10.0 + waited, "pool-3": 5.0 + waited})
+        assert waited < 20, "pool-0 waits for ever"
+
+
+def test_a_pool_that_changes_while_it_waits_is_told_as_it_stands(book: Book) -> None:
+    book.sell({"pool-0": 1.0, "pool-1": 20.0, "pool-2": 30.0})
+    book.told()
+    book.sell({"pool-0": 40.0})
+    while book.told():
+        pass
+    assert max(row.exposure for (pool, _), row in book.figures().items() if pool == "pool-0") == pytest.approx(400.0)
+
+
+quantities = st.dictionaries(
+    st.sampled_from([f"pool-{number}" for number in range(POOLS)]), st.floats(0.5, 50), max_size=6
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(quantities, max_size=4))
+def test_in_the_end_it_is_what_a_projection_of_all_at_once_says(steps: list[dict[str, float]]) -> None:
+    book, whole = Book(), Book()
+    book.told()
+    for step in steps:
+        book.sell(step)
+        whole.sell(step)
+        book.told()
+    while book.told():
+        pass
+    whole.told()
+    assert book.figures() == whole.figures()
