@@ -113,7 +113,7 @@ class Cell(msgspec.Struct, kw_only=True):
     members: list[Member]
 
 
-class Mark(msgspec.Struct, kw_only=True):
+class Mark(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The end of a flush: cells of ``partition`` now hold every deal record below offset ``upto``.
 
     ``time`` is the newest source time (ms) among the deals in it, for end-to-end latency. ``taken`` counts the deal

@@ -41,7 +41,9 @@ class Partition:
                     members=state.members,
                 )
             )
-        return self._book.apply(Mark(partition=self._partition, generation=self._generation, upto=self._upto))
+        return self._book.apply(
+            Mark(partition=self._partition, generation=self._generation, upto=self._upto, taken=self._upto)
+        )
 
 
 def projected(plan: Plan, deals: Mapping[str, bytes | None], now: datetime = NOW) -> Frame:
