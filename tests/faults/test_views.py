@@ -108,7 +108,7 @@ class System:
 
     async def agrees(self) -> bool:
         """The tables hold what the log says."""
-        positions, work, _ = one_by_one(({}, {}, []), self.frames)
+        positions, work, _, _ = one_by_one(({}, {}, [], {}), self.frames)
         async with self._models.snapshot() as snapshot:
             projection = await snapshot.projection()
             assert projection is not None
