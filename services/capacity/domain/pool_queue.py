@@ -40,7 +40,7 @@ class PoolQueue:
             self._told[name] = _headroom(name, demand, capacity)
 
     def take(self, changed: Iterable[str], demand: Demand, capacities: Mapping[str, PoolCapacity]) -> set[str]:
-        """The pools to be projected now; the others wait for the next frame."""
+        """The pools to be projected now; the others wait for the next frame. All were told under this plan and day."""
         changed = set(changed)
         if self._at_once is None or len(changed | self._moved.keys()) <= self._at_once:
             taken = changed | self._moved.keys()
@@ -57,10 +57,8 @@ class PoolQueue:
 
     def _since(self, name: str, demand: Demand, capacity: PoolCapacity) -> float:
         """How far the pool's headroom moved since it was projected, as a share of a week's capacity."""
-        now, before = _headroom(name, demand, capacity), self._told.get(name)
-        if before is None or len(before) != len(now):
-            return np.inf
-        return float((np.abs(now - before) / np.maximum(capacity.counts, 1.0)).max(initial=0.0))
+        moved = np.abs(_headroom(name, demand, capacity) - self._told[name])
+        return float((moved / np.maximum(capacity.counts, 1.0)).max(initial=0.0))
 
 
 def _headroom(name: str, demand: Demand, capacity: PoolCapacity) -> Floats:

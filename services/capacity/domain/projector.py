@@ -139,9 +139,12 @@ class Projector:
         settled = self._sent.loading and not self._bulk.loading
         if not (complete or self._dirty or beat or settled):
             return None
+        anew = complete or axis != self._axis
         changed_pools = self._take_in(in_force, axis, now)
         if complete:
             self._sent = _Sent()
+        if anew:
+            # Forecasts are made of all pools, so on a new day none may be missing.
             self._queue.clear()
             chosen = set(plan.pools)
         else:

@@ -19,7 +19,10 @@ POOLS = 6
 def many() -> PlanInForce:
     """As many pools as products, each with a product of its own."""
     names = [f"pool-{number}" for number in range(POOLS)]
-    capacity = {"kind": "work", "unit": "hours", "owner": "ana", "capacity": {"per_week": 100}}
+    capacity = {
+        "kind": "work", "unit": "hours", "owner": "ana", "capacity": {"per_week": 100}, "cost_per_unit": 50,
+        "overtime": {"max_share": 0.5, "cost": 95},
+    }  # fmt: skip
     said = {
         "plan": "many",
         "currency": "EUR",
@@ -107,3 +110,24 @@ def test_in_the_end_it_is_what_a_projection_of_all_at_once_says(steps: list[dict
         pass
     whole.told()
     assert book.figures() == whole.figures()
+
+
+def test_a_new_day_waits_for_no_pool_because_forecasts_are_made_of_all() -> None:
+    book, whole = Book(), Book()
+    whole.projector = Projector()
+    whole.partition = Partition(whole.projector.book)
+    sold = {f"pool-{number}": 60.0 for number in range(POOLS)}
+    for each in (book, whole):
+        each.told()
+        each.sell(sold)
+        while each.told():
+            pass
+    tomorrow = NOW + dt.timedelta(days=1)
+    mine, of_all = (each.projector.project(tomorrow, each.plan) for each in (book, whole))
+    assert book.told() == set(), "nothing waits"
+    assert book.figures() == whole.figures()
+    assert any(told.overload_cost > 0 for told in whole.projector.told.forecasts.values())
+    assert book.projector.told.forecasts.keys() == whole.projector.told.forecasts.keys()
+    for key, told in whole.projector.told.forecasts.items():
+        assert book.projector.told.forecasts[key].overload_cost == pytest.approx(told.overload_cost)
+    assert (mine.forecasts if mine else None) == (of_all.forecasts if of_all else None)
