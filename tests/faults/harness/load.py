@@ -118,7 +118,9 @@ class Load:
 
     async def _turn(self, send: Callable[[], Awaitable[None]]) -> None:
         """One request at a time of each sender, and none while the load pauses."""
-        await self._going.wait()
+        # Who is woken may find that it pauses again by the time it runs.
+        while not self._going.is_set():
+            await self._going.wait()
         self._under_way += 1
         try:
             await send()
