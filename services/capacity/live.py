@@ -3,7 +3,7 @@
 Everything that touches the book runs in one thread of its own, in the order in which it came: records, and questions
 between them. So a question sees a book that stands still, may fork it for an overlay, and never keeps the process's
 event loop from its own work for longer than Python's threads take turns. The book is brought up to date when somebody
-asks, not at every mark.
+asks, not at every mark. What a question needs but the book does not (a plan read from its text) is made beside it.
 """
 
 import asyncio
@@ -30,6 +30,8 @@ Answer = TypeVar("Answer")
 FOLLOWED: Final = (CELLS, REPORTS, DECISIONS, SIGNALS)
 MOST_WAITING: Final = 256
 """Questions that wait or are being answered; who comes then is asked to come again."""
+MOST_PREPARED: Final = 8
+"""What waits or is being made beside the book; it takes seconds each."""
 _GATHERED: Final = 2000
 """Records that are taken in together, at most, while nobody asks."""
 
@@ -49,6 +51,28 @@ class Live:
         return {partition: mark.upto for partition, mark in self.projector.book.marks.items()}
 
 
+class _Thread:
+    """A thread that does one thing after the other for the event loop, and not more than ``most`` at once."""
+
+    def __init__(self, name: str, most: int) -> None:
+        self.pool = ThreadPoolExecutor(1, name)
+        self._most, self._asked = most, 0
+
+    async def run(self, work: Callable[[], Answer]) -> Answer:
+        """What ``work`` answers. Raises ``NotReady`` while too many others wait."""
+        if self._asked >= self._most:
+            why = f"{self._asked} questions are being answered"
+            raise NotReady("too many questions wait here", why=why, do="Ask again in a moment.")
+        self._asked += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.pool, work)
+        finally:
+            self._asked -= 1
+
+    def end(self) -> None:
+        self.pool.shutdown(wait=False, cancel_futures=True)
+
+
 class LiveBook:
     """Follows the log and answers questions, one after the other."""
 
@@ -63,9 +87,9 @@ class LiveBook:
         """``shard`` takes records into ``projector``; nobody else touches the two."""
         self._projector, self._shard = projector, shard
         self._plan_in_force, self._clock, self._on_failure = plan_in_force, clock, on_failure
-        self._thread = ThreadPoolExecutor(1, "live-book")
+        self._thread = _Thread("live-book", MOST_WAITING)
+        self._beside = _Thread("beside-the-book", MOST_PREPARED)
         self._pending: deque[tuple[Topic, Record]] = deque()
-        self._asked = 0
         self._restored = False
         self._told: dict[str, Any] = {}
         self._next: dict[Topic, int] = {}
@@ -80,12 +104,13 @@ class LiveBook:
                 started.append(reader)
             for reader in readers:
                 await reader.caught_up()
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._restore)
+            await asyncio.get_running_loop().run_in_executor(self._thread.pool, self._restore)
             await asyncio.Event().wait()
         finally:
             for reader in started:
                 await reader.stop()
-            self._thread.shutdown(wait=False, cancel_futures=True)
+            self._thread.end()
+            self._beside.end()
 
     async def reached(self) -> dict[int, int]:
         """How far the book is: the deals offset applied, by partition."""
@@ -96,16 +121,26 @@ class LiveBook:
 
         Raises ``NotReady`` before the log is read, without a plan, and while too many others wait.
         """
+        self._check_restored()
+        return await self._thread.run(lambda: self._answer(question))
+
+    async def prepare(self, making: Callable[[PlanInForce], Answer]) -> Answer:
+        """What ``making`` makes of the plan in force, in a thread where no question waits for it.
+
+        Raises ``NotReady`` as ``ask`` does.
+        """
+        self._check_restored()
+        in_force = self._now_in_force()
+        return await self._beside.run(lambda: making(in_force))
+
+    def _check_restored(self) -> None:
         if not self._restored:
             raise NotReady("the book is not read yet", why="this process has just started", do="Ask again in a moment.")
-        if self._asked >= MOST_WAITING:
-            why = f"{self._asked} questions are being answered"
-            raise NotReady("too many questions wait here", why=why, do="Ask again in a moment.")
-        self._asked += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, question)
-        finally:
-            self._asked -= 1
+
+    def _now_in_force(self) -> PlanInForce:
+        if (in_force := self._plan_in_force()) is None:
+            raise NotReady("no plan is in force", do="Publish one: `headroom plan apply FILE`.")
+        return in_force
 
     def take(self, topic: Topic, records: Sequence[Record]) -> None:
         """Records of a topic that is followed, in their order. Raises LogRewound when they begin anew."""
@@ -119,7 +154,7 @@ class LiveBook:
         self._next[topic] = records[-1].offset + 1
         self._pending.extend((topic, record) for record in records)
         if len(self._pending) >= _GATHERED and len(self._pending) % _GATHERED < len(records):
-            self._thread.submit(self._take_in).add_done_callback(self._failed)
+            self._thread.pool.submit(self._take_in).add_done_callback(self._failed)
 
     def _taker(self, topic: Topic) -> Callable[[Record], None]:
         return lambda record: self.take(topic, [record])
@@ -142,9 +177,7 @@ class LiveBook:
     def _answer(self, question: Callable[[Live], Answer]) -> Answer:
         with metrics.QUESTION_SECONDS.time():
             self._take_in()
-            in_force, now = self._plan_in_force(), self._clock.now()
-            if in_force is None:
-                raise NotReady("no plan is in force", do="Publish one: `headroom plan apply FILE`.")
+            in_force, now = self._now_in_force(), self._clock.now()
             made = self._projector.project(now, in_force)
             self._told.update(told_by(made))
             return question(Live(self._projector, now, in_force, dict(self._told)))

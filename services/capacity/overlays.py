@@ -18,7 +18,8 @@ from services.capacity.domain import contribution
 from services.capacity.domain.cell_lines import NotInBook
 from services.capacity.domain.contribution import DealRecord
 from services.capacity.domain.overlay import lay, named_in
-from services.capacity.domain.overlay_plan import Finding, UnfitOverlay
+from services.capacity.domain.overlay_plan import Finding, UnfitOverlay, plan_of
+from services.capacity.domain.projector import PlanInForce
 from services.capacity.domain.what_if import compared, described
 from services.capacity.live import Live, LiveBook
 from services.capacity.store import ReadingModels
@@ -84,14 +85,40 @@ async def what_if(request: Request, overlay: _Overlay, rows: _Rows = ROWS) -> Re
     many lines of deals each of the overlay's `deals` meant.
     """
     live: LiveBook = request.app.state.live
+    asked = Asked(overlay, await _planned(live, overlay), rows)
     ids = named_in(overlay)
     if not ids:
-        return _json(await live.ask(lambda book: _answer(book, overlay, {}, rows).content))
+        return _json(await live.ask(lambda book: _answer(book, asked, {}).content))
     for _ in range(_TRIES):
-        found = await _consistent(live, request.app.state.models, overlay, ids, rows)
+        found = await _consistent(live, request.app.state.models, asked, ids)
         if found is not None:
             return _json(found)
     raise NotReady("a deal of the overlay is changing right now", why="the book is behind it", do="Ask again.")
+
+
+class Planned(NamedTuple):
+    """The plan that an overlay makes of the one in force, which it was made of."""
+
+    of: PlanInForce
+    changed: PlanInForce
+
+
+class Asked(NamedTuple):
+    """A question: the overlay, the plan it makes if it changes that, and how many positions to name."""
+
+    overlay: WhatIf
+    planned: Planned | None
+    rows: int
+
+
+async def _planned(live: LiveBook, overlay: WhatIf) -> Planned | None:
+    """Reading a plan takes a second or more, which the questions behind this one need not wait for."""
+    if overlay.plan_text is None and not overlay.plan_changes:
+        return None
+    try:
+        return await live.prepare(lambda in_force: Planned(in_force, plan_of(in_force, overlay)))
+    except UnfitOverlay as error:
+        raise _unfit(error.findings) from None
 
 
 class _Answered(NamedTuple):
@@ -100,17 +127,15 @@ class _Answered(NamedTuple):
     """The deals offsets that the book had applied, by partition."""
 
 
-async def _consistent(
-    live: LiveBook, models: ReadingModels, overlay: WhatIf, ids: Sequence[str], rows: int
-) -> bytes | None:
+async def _consistent(live: LiveBook, models: ReadingModels, asked: Asked, ids: Sequence[str]) -> bytes | None:
     """The answer; None when book and tables do not speak of the same deals."""
     known, tables = await _read(models, ids)
     if missing := [name for name in ids if name not in known or known[name].deleted]:
-        raise _unfit(_unknown_deals(overlay, set(missing)))
+        raise _unfit(_unknown_deals(asked.overlay, set(missing)))
     await _until(live.reached, tables)
     records = {name: contribution.decode(deals.encode(known[name])) for name in ids}
     try:
-        found = await live.ask(lambda book: _answer(book, overlay, records, rows))
+        found = await live.ask(lambda book: _answer(book, asked, records))
     except NotInBook:
         await asyncio.sleep(_LOOK_EVERY)
         return None
@@ -145,9 +170,13 @@ def _versions(known: Mapping[str, Deal]) -> dict[str, int]:
     return {name: one.version for name, one in known.items()}
 
 
-def _answer(live: Live, overlay: WhatIf, records: Mapping[str, DealRecord], rows: int) -> _Answered:
+def _answer(live: Live, asked: Asked, records: Mapping[str, DealRecord]) -> _Answered:
+    overlay, planned, rows = asked
+    if planned is not None and planned.of is not live.in_force:
+        raise NotReady("a plan was published just now", why="the overlay was laid over the one before", do="Ask again.")
+    in_force = planned.changed if planned is not None else live.in_force
     try:
-        laid = lay(live.projector, live.in_force, live.now, overlay, records)
+        laid = lay(live.projector, in_force, live.now, overlay, records)
     except UnfitOverlay as error:
         raise _unfit(error.findings) from None
     said: dict[str, Any] = {"as_of": live.now, "plan": live.in_force.name, "what_if": overlay.what_if}

@@ -197,7 +197,7 @@ class WhatIf(Part):
     """What it is called, for whoever reads the answer."""
     plan_changes: dict[str, Any] | None = None
     """Parts of the plan in force to replace: mappings are gone into, everything else is replaced, null takes away."""
-    plan_text: Annotated[str, Field(max_length=1_000_000)] | None = None
+    plan_text: str | None = None
     """A whole plan file to hold the book against instead of the plan in force."""
     capacity: Annotated[list[CapacityChange], Field(max_length=1000)] = []
     deals: Annotated[list[DealChange], Field(max_length=200)] = []

@@ -17,7 +17,7 @@ from services.capacity.domain.contribution import DealLine as RecordLine
 from services.capacity.domain.contribution import DealRecord
 from services.capacity.domain.forking import fork
 from services.capacity.domain.overlay_change import Effect, changed_cell, changed_line, effect_of, is_meant, merged
-from services.capacity.domain.overlay_plan import check, plan_of
+from services.capacity.domain.overlay_plan import check
 from services.capacity.domain.projector import PlanInForce, Projector
 from shared.schemas.cell import CellKey
 from shared.schemas.deal import Stamp
@@ -52,25 +52,26 @@ def lay(
 ) -> Laid:
     """Lay ``overlay`` over ``live``, which stays as it is. ``deals`` are those it names, as the book holds them.
 
-    Raises UnfitOverlay or PlanError when it cannot be, NotInBook when the book holds other deals than these.
+    ``in_force`` is the plan to hold the book against: ``plan_of`` the overlay. Raises UnfitOverlay when it cannot be,
+    NotInBook when the book holds other deals than these.
     """
-    changed_plan = plan_of(in_force, overlay)
-    check(overlay, changed_plan.plan)
+    plan = in_force.plan
+    check(overlay, plan)
     copy = fork(live)
     _capacity(copy, overlay.capacity, now)
     lines = [line for deal, record in deals.items() for line in lines_of(deal, record)]
     changed = take_out(copy.book, lines)
     counts: list[float] = []
     for change in overlay.deals:
-        effect = effect_of(change, changed_plan.plan, local_day(changed_plan.plan, now))
-        lines, meant = _on_lines(lines, change.of, effect, changed_plan.plan)
-        touched, many = _on_cells(copy.book, change.of, effect, changed_plan.plan)
+        effect = effect_of(change, plan, local_day(plan, now))
+        lines, meant = _on_lines(lines, change.of, effect, plan)
+        touched, many = _on_cells(copy.book, change.of, effect, plan)
         changed |= touched
         counts.append(meant + many)
     new = [line for number, deal in enumerate(overlay.new_deals, 1) for line in _new(deal, number)]
     changed |= put_in(copy.book, [*lines, *new])
     copy.cells_changed(changed)
-    return Laid(copy, changed_plan, copy.project(now, changed_plan), counts)
+    return Laid(copy, in_force, copy.project(now, in_force), counts)
 
 
 def _on_lines(lines: list[DealLine], which: Which, effect: Effect, plan: Plan) -> tuple[list[DealLine], float]:

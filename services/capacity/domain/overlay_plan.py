@@ -1,7 +1,7 @@
 """The plan that an overlay holds the book against, and what an overlay says that the plan does not know."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -12,6 +12,11 @@ from shared.schemas.plan_file import parse_plan, plan_json_schema
 from shared.schemas.plan_words import findings, meant
 from shared.schemas.plan_yaml import Path
 from shared.schemas.what_if import WhatIf
+
+LARGEST_TEXT: Final = 400_000
+"""Characters of a whole plan; one of 500 pools and 170 products has half of it."""
+MOST_POSITIONS: Final = 60_000
+"""Positions under a changed plan: 500 pools over two years, and some. One with more in force may have as many again."""
 
 Finding = tuple[Path, str]
 """Where in the overlay, and what is wrong there."""
@@ -26,14 +31,38 @@ class UnfitOverlay(Exception):
 
 
 def plan_of(in_force: PlanInForce, overlay: WhatIf) -> PlanInForce:
-    """The plan after the overlay's changes. Raises UnfitOverlay, or PlanError for a text that is no plan."""
+    """The plan after the overlay's changes.
+
+    Raises UnfitOverlay, also for what is too large to be held against the book between other questions, or PlanError
+    for a text that is no plan.
+    """
     if overlay.plan_text is not None:
+        _check_text(overlay.plan_text)
         plan = parse_plan(overlay.plan_text, "plan_text")
     elif overlay.plan_changes:
         plan = _changed(in_force.plan, overlay.plan_changes)
     else:
         return in_force
+    _check_size(plan, in_force.plan, "plan_text" if overlay.plan_text is not None else "plan_changes")
     return PlanInForce(f"{in_force.name} (what if)", plan)
+
+
+def _check_text(text: str) -> None:
+    if len(text) > LARGEST_TEXT:
+        why = f"the plan has {len(text):,} characters and would hold up other questions; {LARGEST_TEXT:,} are read"
+        raise UnfitOverlay([(("plan_text",), f"{why}: say in plan_changes what differs from the plan in force")])
+
+
+def _check_size(plan: Plan, in_force: Plan, where: str) -> None:
+    most = max(MOST_POSITIONS, _positions(in_force))
+    if (many := _positions(plan)) > most:
+        why = f"{len(plan.pools):,} pools over {plan.horizon_weeks} weeks are {many:,} positions, {most:,} are possible"
+        do = "ask about fewer pools, or set a smaller horizon_weeks"
+        raise UnfitOverlay([((where,), f"{why}, as others wait while they are projected: {do}")])
+
+
+def _positions(plan: Plan) -> int:
+    return len(plan.pools) * plan.horizon_weeks
 
 
 def check(overlay: WhatIf, plan: Plan) -> None:

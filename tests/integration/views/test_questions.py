@@ -191,5 +191,10 @@ async def test_the_command_shows_before_and_after_and_names_what_does_not_fit(sy
     file.write_text("plan_changes:\n  pools:\n    eng:\n      owner: zoe\n")
     said = await headroom("what-if", str(file), variables=variables, exit_code=1)
     assert "overlay.yaml:4:14: pools.eng.owner: " in str(said.exception)
+    refused = await asked(system, {"plan_text": "x" * 500_000}, 422)
+    assert (refused["title"], refused["problems"][0]["path"]) == ("the overlay does not fit the book", ["plan_text"])
+    assert "say in plan_changes what differs" in refused["detail"]
+    refused = await asked(system, {"plan_text": "plan: small"}, 422)
+    assert refused["title"] == "the plan cannot be used"
     said = await headroom("what-if", str(file), variables=variables | {"HEADROOM_API_KEY": "hr_no"}, exit_code=1)
     assert "unknown or revoked API key" in str(said.exception)

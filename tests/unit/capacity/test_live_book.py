@@ -1,13 +1,14 @@
 """The live book without a broker: questions before it is read, without a plan, in a crowd, and a topic made anew."""
 
 import asyncio
+import threading
 from datetime import UTC, datetime
 
 import pytest
 
 from services.capacity.agents.project import ProjectShard
 from services.capacity.domain.projector import PlanInForce, Projector
-from services.capacity.live import MOST_WAITING, LiveBook
+from services.capacity.live import MOST_PREPARED, MOST_WAITING, LiveBook
 from shared.clock import WallClock
 from shared.errors import LogRewound, NotReady
 from shared.schemas import cell as cells
@@ -81,6 +82,27 @@ async def test_more_than_can_be_answered_soon_are_asked_to_come_again():
     refused = [answer for answer in answers if isinstance(answer, NotReady)]
     assert len(refused) == 5
     assert await book.ask(lambda live: live.now) == NOW, "and then there is room again"
+
+
+async def test_what_is_made_beside_the_book_holds_up_no_question():
+    book, go_on = live_book(), threading.Event()
+    with pytest.raises(NotReady, match="the book is not read yet"):
+        await book.prepare(lambda in_force: in_force.name)
+    book._restore()
+
+    def slow(in_force: PlanInForce) -> str:
+        assert go_on.wait(60)
+        return in_force.name
+
+    try:
+        made = [asyncio.ensure_future(book.prepare(slow)) for _ in range(MOST_PREPARED)]
+        assert await book.ask(lambda live: live.now) == NOW
+        with pytest.raises(NotReady, match="too many questions wait here"):
+            await book.prepare(slow)
+        assert not any(one.done() for one in made)
+    finally:
+        go_on.set()
+    assert await asyncio.gather(*made) == ["small@1"] * MOST_PREPARED
 
 
 async def test_a_question_that_fails_hurts_nobody_else():

@@ -13,7 +13,7 @@ from services.capacity.domain import contribution
 from services.capacity.domain.cell_lines import NotInBook
 from services.capacity.domain.overlay import lay, named_in
 from services.capacity.domain.overlay_change import merged
-from services.capacity.domain.overlay_plan import UnfitOverlay, merge, plan_of
+from services.capacity.domain.overlay_plan import LARGEST_TEXT, UnfitOverlay, merge, plan_of
 from services.capacity.domain.pool import WHOLE, Depth
 from services.capacity.domain.projector import PlanInForce, Projector
 from services.capacity.domain.what_if import compared
@@ -61,7 +61,7 @@ def records(deals: Deals, overlay: WhatIf) -> dict:
 
 
 def laid_over(deals: Deals, overlay: WhatIf, live: Projector | None = None):
-    return lay(live or projected(deals), IN_FORCE, NOW, overlay, records(deals, overlay))
+    return lay(live or projected(deals), plan_of(IN_FORCE, overlay), NOW, overlay, records(deals, overlay))
 
 
 def same(one: Projector, other: Projector) -> None:
@@ -292,6 +292,37 @@ def test_parts_of_the_plan_or_all_of_it_may_change():
     assert message.startswith("pools.eng.owner: ")
     with pytest.raises(PlanError):
         laid_over(deals, WhatIf.model_validate({"plan_text": "plan: x"}), live)
+
+
+MANY = {f"p{number}": work_pool(60.0) for number in range(400)}
+WIDE = canonical_json(plan(MANY, {}, horizon_weeks=260)).decode()
+"""The text of a plan with more positions than may be asked about."""
+
+
+@pytest.mark.parametrize(
+    ("overlay", "said"),
+    [
+        ({"plan_text": "x" * (LARGEST_TEXT + 1)}, "the plan has 400,001 characters and would hold up other questions"),
+        ({"plan_text": WIDE}, "400 pools over 260 weeks are 104,000 positions"),
+        (
+            {"plan_changes": {"horizon_weeks": 260, "pools": MANY}},
+            "402 pools over 260 weeks are 104,520 positions, 60,000 are possible",
+        ),
+    ],
+    ids=["text", "plan", "changes"],
+)
+def test_a_plan_too_large_to_ask_about_is_refused_with_its_place_and_what_to_do(overlay, said):
+    with pytest.raises(UnfitOverlay) as wrong:
+        plan_of(IN_FORCE, WhatIf.model_validate(overlay))
+    ((path, reason),) = wrong.value.findings
+    assert path == tuple(overlay)
+    assert reason.startswith(said)
+    assert "plan_changes" in reason or "horizon_weeks" in reason, "it says what to do instead"
+
+
+def test_a_plan_as_large_as_the_one_in_force_may_be_asked_about():
+    in_force = PlanInForce("wide@1", parse_plan(WIDE, "plan.yaml"))
+    assert len(plan_of(in_force, WhatIf.model_validate({"plan_text": WIDE})).plan.pools) == 400
 
 
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*/plan.yaml")), ids=lambda file: file.parent.name)
