@@ -39,11 +39,13 @@ RECEIVED_TO_DELIVERY = Histogram(
     registry=notifier_series,
 )
 PENDING = Gauge(
-    "headroom_notifier_deliveries_pending", "Deliveries that are due or will be tried again.", registry=notifier_series
+    "headroom_notifier_deliveries_pending",
+    "Deliveries that are due, will be tried again, or gather what is told together.",
+    registry=notifier_series,
 )
 OLDEST = Gauge(
     "headroom_notifier_oldest_undelivered_seconds",
-    "Age of the oldest pending delivery of an active subscription.",
+    "Age of the oldest pending delivery of an active subscription, or of what it gathers to be told together.",
     registry=notifier_series,
 )
 ACK_SECONDS = Histogram(

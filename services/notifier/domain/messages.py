@@ -80,6 +80,11 @@ def grouped_body(items: Sequence[str], now: datetime) -> str:
     return msgspec.json.encode({"type": GROUPED, "timestamp": now, "data": data}).decode()
 
 
+def told_in(items: Sequence[str]) -> list[str]:
+    """The recalibrations that a grouped message of these tells of, each once."""
+    return sorted({_decode_item(one).id for one in items})
+
+
 _decode_item = msgspec.json.Decoder(Item).decode
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.notifier.domain import messages
-from services.notifier.store.tables import attempts, deliveries, subscriptions
+from services.notifier.store.tables import attempts, deliveries, grouped, subscriptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,20 @@ class Deliveries:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def listed(self, *, limit: int, before: int | None = None, **equal: Any) -> list[Delivery]:
-        """Newest first, those before id ``before``; ``equal`` are columns and what they must be, None: anything."""
+    async def listed(
+        self, *, limit: int, before: int | None = None, recalibration: str | None = None, **equal: Any
+    ) -> list[Delivery]:
+        """Newest first, those before id ``before``; ``equal`` are columns and what they must be, None: anything.
+
+        Of a ``recalibration`` also the grouped messages that tell of it among others.
+        """
         query = sa.select(*_COLUMNS).order_by(deliveries.c.id.desc()).limit(limit)
         for column, value in equal.items():
             if value is not None:
                 query = query.where(deliveries.c[column] == value)
+        if recalibration is not None:
+            among = deliveries.c.told.is_not(None) & deliveries.c.told.contains([recalibration])
+            query = query.where((deliveries.c.recalibration == recalibration) | among)
         if before is not None:
             query = query.where(deliveries.c.id < before)
         async with self._engine.connect() as connection:
@@ -115,12 +123,19 @@ class Deliveries:
         return None if row is None else Delivery(*row)
 
     async def waiting(self) -> tuple[int, float]:
-        """How many deliveries to enabled subscriptions are pending, and the age of the oldest in seconds."""
-        age = sa.func.extract("epoch", sa.func.clock_timestamp() - sa.func.min(deliveries.c.created))
+        """How many deliveries to enabled subscriptions are to be made, and the age of the oldest in seconds.
+
+        What a subscription gathers to be told together is one delivery, as old as the first of it.
+        """
+        pending = sa.select(deliveries.c.subscription, deliveries.c.created).where(deliveries.c.state == "pending")
+        gathering = sa.select(grouped.c.subscription, sa.func.min(grouped.c.created)).group_by(grouped.c.subscription)
+        one = pending.union_all(gathering).subquery()
+        age = sa.func.extract("epoch", sa.func.clock_timestamp() - sa.func.min(one.c.created))
         query = (
             sa.select(sa.func.count(), sa.func.coalesce(age, 0))
-            .join(subscriptions, subscriptions.c.id == deliveries.c.subscription)
-            .where(deliveries.c.state == "pending", subscriptions.c.enabled)
+            .select_from(one)
+            .join(subscriptions, subscriptions.c.id == one.c.subscription)
+            .where(subscriptions.c.enabled)
         )
         async with self._engine.connect() as connection:
             count, oldest = (await connection.execute(query)).one()

@@ -44,6 +44,7 @@ async def close(connection: AsyncConnection, subscription: uuid.UUID) -> bool:
             # Made of what is in it: the same whoever makes it.
             event=str(uuid.uuid5(subscription, rows[0].event)),
             type=messages.GROUPED,
+            told=messages.told_in([row.item for row in rows]),
             body=messages.grouped_body([row.item for row in rows], now),
             recorded=now,
             state="pending",

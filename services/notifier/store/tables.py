@@ -1,7 +1,7 @@
-"""The notifier's tables, as migrations 0003, 0004, 0006 and 0009 make them."""
+"""The notifier's tables, as migrations 0003, 0004, 0006, 0009 and 0010 make them."""
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = sa.MetaData()
 
@@ -97,6 +97,7 @@ deliveries = sa.Table(
     sa.Column("event", sa.Text, nullable=False, comment="webhook-id: what the receiver drops duplicates by"),
     sa.Column("type", sa.Text, nullable=False),
     sa.Column("recalibration", sa.Text),
+    sa.Column("told", ARRAY(sa.Text), comment="the recalibrations that a grouped message tells of"),
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("recorded", _MOMENT, nullable=False, comment="wall time of the record on the log"),
     sa.Column("trace", sa.Text, comment="traceparent of the change that brought it about"),
@@ -117,6 +118,7 @@ deliveries = sa.Table(
     sa.Index("deliveries_pending", "created", postgresql_where=sa.text("state = 'pending'")),
     sa.Index("deliveries_leases", "leased_by", postgresql_where=sa.text("leased_by IS NOT NULL")),
     sa.Index("deliveries_recalibration", "recalibration"),
+    sa.Index("deliveries_told", "told", postgresql_using="gin", postgresql_where=sa.text("told IS NOT NULL")),
 )
 
 grouped = sa.Table(

@@ -17,7 +17,7 @@ from services.notifier.store.deliveries import Deliveries
 from services.notifier.store.grouped import Grouped
 from services.notifier.store.recalibrations import Recalibrations
 from services.notifier.store.subscriptions import Subscriptions
-from services.notifier.store.tables import deliveries
+from services.notifier.store.tables import deliveries, grouped
 from tests.integration.notifier.made import SECRET, arrivals, recalibration, subscribe
 from tests.integration.notifier.receiver import Receiver
 from tests.integration.notifier.service import serving
@@ -90,6 +90,40 @@ async def test_what_waits_for_a_subscription_that_goes_is_given_up_where_it_can_
     (one,) = await Deliveries(engine).listed(limit=10)
     assert (one.type, one.state, one.reason) == (GROUPED, "given-up", "the subscription was deleted")
     assert await Grouped(engine, AT_ONCE).gather() == 0
+
+
+async def test_a_grouped_message_is_found_by_each_recalibration_it_tells_of(migrated_url: str) -> None:
+    async with serving(migrated_url, group_window=3600) as service:
+        engine = service.notifier.engine
+        await subscribe(engine, URL)
+        storm = [recalibration("a", grouped=True), recalibration("b", grouped=True), recalibration("c")]
+        await Recalibrations(engine).take_in(arrivals(*storm, recalibration("a", 2, "resolved", grouped=True)))
+        assert await Grouped(engine, AT_ONCE).gather() == 1
+        for name, type_ in (("a", GROUPED), ("b", GROUPED), ("c", "recalibration.firing")):
+            _, page = await service.call("GET", f"/v1/deliveries?recalibration={name}")
+            assert [one["type"] for one in page["items"]] == [type_], name
+        _, page = await service.call("GET", "/v1/deliveries?recalibration=d")
+        assert page["items"] == []
+
+
+async def test_what_gathers_is_seen_to_wait_and_as_long_as_its_first(engine: AsyncEngine) -> None:
+    store, took_in = Deliveries(engine), Recalibrations(engine)
+    mine = await subscribe(engine, URL)
+    assert await store.waiting() == (0, 0.0)
+    await took_in.take_in(arrivals(recalibration("a", grouped=True), recalibration("b", grouped=True)))
+    await _older(engine, "a", timedelta(hours=1))
+    waiting, oldest = await store.waiting()
+    assert (waiting, 3600 <= oldest < 3660) == (1, True)
+    await took_in.take_in(arrivals(recalibration("single")))
+    assert (await store.waiting())[0] == 2
+    await Subscriptions(engine).change(mine.id, enabled=False)
+    assert await store.waiting() == (0, 0.0), "who is paused waits for nothing"
+
+
+async def _older(engine: AsyncEngine, identity: str, age: timedelta) -> None:
+    mine = grouped.c.event == recalibration(identity).event_id
+    async with engine.begin() as connection:
+        await connection.execute(sa.update(grouped).where(mine).values(created=sa.func.clock_timestamp() - age))
 
 
 @pytest.mark.parametrize("seed", range(3))

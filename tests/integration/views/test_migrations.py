@@ -1,4 +1,4 @@
-"""What migrations make of read models that an earlier version wrote."""
+"""What migrations make of rows that an earlier version wrote."""
 
 import asyncio
 
@@ -7,6 +7,7 @@ from alembic.config import Config
 from sqlalchemy import text
 
 from services.capacity.store import ReadingModels
+from services.notifier.store.deliveries import Deliveries
 from shared.db import MIGRATIONS, create_engine, upgrade
 
 
@@ -28,4 +29,26 @@ async def test_capacity_by_plan_keeps_its_figure_under_its_new_name(database_url
     async with ReadingModels(engine).snapshot() as snapshot:
         (found,) = await snapshot.positions(None, None, None, None, 10)
     assert (found.by_plan, found.planned, found.capacity, found.decided) == (80.0, 0.0, 90.0, 10.0)
+    await engine.dispose()
+
+
+async def test_a_grouped_message_of_before_is_found_by_what_it_tells_of(database_url: str) -> None:
+    await asyncio.to_thread(_to, database_url, "0009")
+    engine = create_engine(database_url)
+    body = r'{"type": "recalibration.grouped", "data": {"count": 2, "recalibrations": [{"id": "r2"}, {"id": "r1"}],'
+    body += r' "x": "\u0000"}}'
+    async with engine.begin() as connection:
+        put = text(
+            "INSERT INTO subscriptions (id, name, channel, url, filters, enabled, key_name)"
+            " VALUES (gen_random_uuid(), 'a', 'webhook', 'https://a.example', '{}', true, 'k') RETURNING id"
+        )
+        to = await connection.scalar(put)
+        put = text(
+            "INSERT INTO deliveries (subscription, event, type, body, recorded, state)"
+            " VALUES (:to, 'e', 'recalibration.grouped', :body, now(), 'delivered')"
+        )
+        await connection.execute(put, {"to": to, "body": body})
+    await asyncio.to_thread(upgrade, database_url)
+    found = [len(await Deliveries(engine).listed(limit=9, recalibration=name)) for name in ("r1", "r2", "r3")]
+    assert found == [1, 1, 0]
     await engine.dispose()
