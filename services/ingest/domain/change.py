@@ -1,7 +1,9 @@
 """What one record of the inbox says, whoever sent it: a change of a deal, a report, a signal, or nothing of use."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 from shared.errors import BadInput
 from shared.schemas.deal import Stamp
@@ -25,8 +27,7 @@ class Unusable(BadInput):
         self.reason: Reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class DealChange:
+class DealChange(msgspec.Struct, frozen=True):
     """Fields of one deal as a source said them at one moment.
 
     ``values`` holds only what was said: None clears a field. Besides the names of ``Deal`` there are those of the
@@ -38,7 +39,7 @@ class DealChange:
     object_id: str
     stamp: Stamp
     values: dict[str, Any]
-    defaults: dict[str, Any] = field(default_factory=dict)
+    defaults: dict[str, Any] = {}
 
     @property
     def deal_id(self) -> str:

@@ -46,6 +46,8 @@ CLEARED: dict[str, Any] = {
 LINE_FIELDS: dict[str, Any] = {"product": "", "quantity": None, "list_amount": None, "arr": None}
 """Parts of the only line of a deal, for sources that tell them one by one."""
 
+_PARTS = frozenset(LINE_FIELDS)
+
 ASSUMED = Stamp(0, 0, 0)
 """The stamp of what a connection assumes: older than anything a source says."""
 
@@ -68,12 +70,19 @@ def merge(deal: Deal | None, change: DealChange) -> Merged:
     """What ``change`` makes of ``deal``; the deal given is left as it is. ``Unusable`` for another source's."""
     if deal is None:
         fresh = Deal(id=change.deal_id, source=change.source, object=change.object_id, version=0)
-        return Merged(_renewed(fresh, _news(fresh, change)), "created")
+        overtaken = change.values and _overtakes(fresh, change)
+        return Merged(_overtaken(fresh, change) if overtaken else _renewed(fresh, _news(fresh, change)), "created")
     if (deal.source, deal.object) != (change.source, change.object_id):
         why = f"{change.source!r} and {deal.source!r} would both have a deal {deal.id!r}"
         raise Unusable("same-id", why)
-    if change.stamp.time > deal.time and not change.defaults and LINE_FIELDS.keys().isdisjoint(change.values):
-        return _overtaken(deal, change)
+    if _overtakes(deal, change):
+        if not change.values:
+            return Merged(None, "nothing-new")
+        merged = _overtaken(deal, change)
+        for name in change.values:
+            if getattr(merged, name) != getattr(deal, name):
+                return Merged(merged, "changed")
+        return Merged(merged, "confirmed")
     news = _news(deal, change)
     if not news:
         return Merged(None, "nothing-new")
@@ -82,16 +91,17 @@ def merge(deal: Deal | None, change: DealChange) -> Merged:
     return Merged(merged, "confirmed" if same else "changed")
 
 
-def _overtaken(deal: Deal, change: DealChange) -> Merged:
-    """All of a change that is newer than whatever was said of the deal, as nearly every one is: nothing to weigh."""
+def _overtakes(deal: Deal, change: DealChange) -> bool:
+    """Whether all of a change is newer than whatever was said of the deal, as nearly every one is."""
+    return change.stamp.time > deal.time and not change.defaults and _PARTS.isdisjoint(change.values)
+
+
+def _overtaken(deal: Deal, change: DealChange) -> Deal:
+    """What such a change makes of the deal: there is nothing to weigh."""
     values = {name: CLEARED[name] if value is None else value for name, value in change.values.items()}
-    if not values:
-        return Merged(None, "nothing-new")
     stamp = change.stamp
     fields = deal.fields | dict.fromkeys(values, stamp)
-    same = all(getattr(deal, name) == value for name, value in values.items())
-    merged = msgspec.structs.replace(deal, **values, version=deal.version + 1, time=stamp.time, fields=fields)
-    return Merged(merged, "confirmed" if same else "changed")
+    return msgspec.structs.replace(deal, **values, version=deal.version + 1, time=stamp.time, fields=fields)
 
 
 def _news(deal: Deal, change: DealChange) -> dict[str, tuple[Any, Stamp]]:

@@ -14,7 +14,7 @@ from services.ingest.domain.change import Unusable
 
 MAX_DEPTH = 64
 
-_QUOTE_SPACE_COLON = re.compile(rb'"[ \t\r\n]+:')
+_SPACE = b" \t\r\n"
 _NOT_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\[\]{}"]+', re.DOTALL)
 
 
@@ -35,17 +35,20 @@ def check(text: bytes) -> None:
 def _names_are_all_there(text: bytes, value: Any) -> bool:
     """Whether no name was lost, so that none stood there twice; False: it cannot be told so quickly.
 
-    Every name is followed by ``":``, and unless a quote is somewhere followed by space and a colon, directly. So the
-    text has at least as many of these as names, and as many as are left only when each name is there once.
+    Without the space between them, every name is followed by ``":``. So the text has at least as many of these as
+    names, and as many as are left only when each name is there once.
     """
-    return not _QUOTE_SPACE_COLON.search(text) and text.count(b'":') == _names([value])
+    return text.translate(None, _SPACE).count(b'":') == _names(value)
 
 
 def _names(value: Any) -> int:
     """How many names there are in a decoded value, at all depths."""
     count = 0
-    if type(value) is dict:
+    kind = type(value)
+    if kind is dict:
         count, value = len(value), value.values()
+    elif kind is not list:
+        return 0
     for inner in value:
         kind = type(inner)
         if kind is dict or kind is list:

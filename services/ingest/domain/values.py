@@ -13,12 +13,12 @@ from msgspec import Meta
 from services.ingest.domain.change import Unusable
 from shared.schemas.week import monday, week_of
 
-_ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
-_SOME_LINES = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*\Z"
+ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
+SOME_LINES = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*\Z"
 
-Text = Annotated[str, Meta(max_length=500, pattern=_ONE_LINE)]
-Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=_ONE_LINE)]
-Note = Annotated[str, Meta(max_length=4000, pattern=_SOME_LINES)]
+Text = Annotated[str, Meta(max_length=500, pattern=ONE_LINE)]
+Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=ONE_LINE)]
+Note = Annotated[str, Meta(max_length=4000, pattern=SOME_LINES)]
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
 Money = Annotated[float, Meta(ge=-1e13, le=1e13)]
 Quantity = Annotated[float, Meta(ge=0, le=1e9)]

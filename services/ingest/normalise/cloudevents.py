@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 
 from services.ingest.domain import shape, strict_json
 from services.ingest.domain.change import DealChange, Unusable
-from services.ingest.domain.merge import CLEARED
+from services.ingest.domain.decoding import Decoder
 from services.ingest.domain.values import (
     Currency,
     Days,
@@ -43,6 +43,9 @@ SIGNAL_OBSERVED = "com.headroom.signal.observed"
 TYPES = (DEAL_CHANGED, CAPACITY_REPORTED, SIGNAL_OBSERVED)
 
 ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time", "datacontenttype", "sequence", "traceparent")
+
+DAYS = ("close", "engaged", "rate_date")
+"""The days among the fields of a deal."""
 
 _MISSING = msgspec.Raw(b"")
 
@@ -147,10 +150,10 @@ NEEDED_BY_KIND: dict[str, tuple[str, ...]] = {
     "remaining-effort": ("deal", "pool", "amount"),
 }
 
-_envelope = msgspec.json.Decoder(Envelope)
-_deal = msgspec.json.Decoder(DealData)
-_report = msgspec.json.Decoder(ReportData)
-_signal = msgspec.json.Decoder(SignalData)
+_envelope = Decoder(Envelope)
+_deal = Decoder(DealData)
+_report = Decoder(ReportData)
+_signal = Decoder(SignalData)
 
 
 def structured(text: bytes) -> Envelope:
@@ -214,11 +217,14 @@ def _data(envelope: Envelope) -> bytes:
 
 
 def _deal_change(envelope: Envelope, data: DealData, time: datetime) -> DealChange:
-    values: dict[str, Any] = {name: value for name in CLEARED if (value := getattr(data, name)) is not UNSET}
-    for name in ("close", "engaged", "rate_date"):
-        checked_day(values.get(name), f"data.{name}")
+    # Fields that were not said are left out.
+    values: dict[str, Any] = msgspec.to_builtins(data, builtin_types=(date,))
+    values.pop("object", None)
+    for name in DAYS:
+        if name in values:
+            checked_day(values[name], f"data.{name}")
     if values.get("lines"):
-        values["lines"] = [Line(**msgspec.structs.asdict(line)) for line in values["lines"]]
+        values["lines"] = [Line(**line) for line in values["lines"]]
     return DealChange(envelope.source, _object(envelope, data.object), _stamp(envelope, time), values)
 
 
@@ -283,7 +289,7 @@ def _stamp(envelope: Envelope, time: datetime) -> Stamp:
     return Stamp(at, int(text))
 
 
-def _decoded(decoder: "msgspec.json.Decoder[T]", text: bytes, root: str = "data") -> T:
+def _decoded(decoder: Decoder[T], text: bytes, root: str = "data") -> T:
     try:
         return decoder.decode(text)
     except msgspec.ValidationError as error:
