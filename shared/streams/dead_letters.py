@@ -19,13 +19,15 @@ class TooManyBroken(HeadroomError):
     """So many internal records cannot be used that the fault is ours."""
 
 
-def dead_letter(batch: Batch, record: Record, reason: str, detail: str = "") -> Outgoing:
+def dead_letter(batch: Batch, record: Record, reason: str, detail: str = "", *, again: bool = False) -> Outgoing:
     """``record`` as it came, with its origin and the reason, to be returned from ``flush`` with the other records.
 
     ``reason`` is one of few words, for it labels a metric (``malformed-json``); ``detail`` is for the person who looks.
     The same record dead-lettered again after a restart has the same event id. One that was put back counts on.
+    ``again``: a restore met the record, and a former owner may have written its letter; it is not counted anew.
     """
-    metrics.DEAD_LETTERS.labels(reason).inc()
+    if not again:
+        metrics.DEAD_LETTERS.labels(reason).inc()
     origin = f"{batch.topic.name}/{batch.partition}"
     letter = schema.DeadLetter(
         topic=batch.topic.name,

@@ -47,5 +47,8 @@ TRANSACTIONS_FAILED = Counter(
     "headroom_transactions_failed_total", "Flushes that could not be committed.", ["role"], registry=stream_series
 )
 DEAD_LETTERS = Counter(
-    "headroom_dead_letters_total", "Records that could not be used, by reason.", ["reason"], registry=stream_series
+    "headroom_dead_letters_total",
+    "Records that could not be used, by reason; what a restart meets again is not counted again.",
+    ["reason"],
+    registry=stream_series,
 )

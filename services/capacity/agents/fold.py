@@ -4,7 +4,6 @@ Everything a flush returns is one transaction that ends with its mark, so that a
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 import msgspec
@@ -12,6 +11,7 @@ import msgspec
 from services.capacity import metrics
 from services.capacity.domain import contribution
 from services.capacity.domain.cells import Cells, CellState
+from services.capacity.domain.contribution import DealRecord
 from shared.schemas import cell as cells
 from shared.schemas.envelope import headers
 from shared.schemas.trace import NOWHERE, passage_of
@@ -35,22 +35,24 @@ class FoldShard:
         self._passage = NOWHERE
         self._zeroed: dict[int, bytes] = {}
         self._letters: list[Outgoing] = []
-        self._standing: dict[bytes | None, tuple[Batch, Record, str, str]] = {}
         self._limit = BrokenLimit()
 
     def apply(self, batch: Batch) -> None:
-        """Fold deals in; of a deal that comes more than once in a batch only the last record matters."""
-        latest = {record.key: record for record in batch.records}
-        for key, record in latest.items():
-            self._standing.pop(key, None)
-            if key is None:
+        """Fold deals in; of a deal that comes more than once in a batch only the last good record matters.
+
+        Each record that is broken gets its letter, also one that a good one has followed: how records fall into
+        batches decides nothing.
+        """
+        latest: dict[bytes, DealRecord | None] = {}
+        for record in batch.records:
+            if record.key is None:
                 self._broken(batch, record, "no-key", "a deal record has no key")
                 continue
             try:
-                deal = contribution.decode(record.value) if record.value is not None else None
+                latest[record.key] = contribution.decode(record.value) if record.value is not None else None
             except msgspec.DecodeError as error:
                 self._broken(batch, record, "broken-deal", str(error))
-                continue
+        for key, deal in latest.items():
             if deal is not None and deal.time > self._time:
                 self._time = deal.time
             self._book.put(key.decode(), deal)
@@ -63,13 +65,11 @@ class FoldShard:
     def restored(self, ends: Mapping[Topic, int]) -> None:
         """The next flush sends every live cell in a new generation, which voids what an earlier owner left.
 
-        And the letter of every broken record that stands: its former owner may have ended before it wrote it. Whoever
-        has it already knows it by its id.
+        And the letter of every broken record that is still on the log: its former owner may have ended before it wrote
+        it. Whoever has it already knows it by its id.
         """
         self._generation = self._upto = ends[DEALS]
         self._everything = True
-        self._letters += [dead_letter(*broken) for broken in self._standing.values()]
-        self._standing.clear()
 
     def flush(self, now: datetime) -> Sequence[Outgoing]:
         """The cells that changed, absolute, and the mark that makes them count."""
@@ -121,7 +121,4 @@ class FoldShard:
 
     def _broken(self, batch: Batch, record: Record, reason: str, detail: str) -> None:
         self._limit.broken(batch, record, detail)
-        if batch.restoring:
-            self._standing[record.key] = (replace(batch, records=(record,)), record, reason, detail)
-        else:
-            self._letters.append(dead_letter(batch, record, reason, detail))
+        self._letters.append(dead_letter(batch, record, reason, detail, again=batch.restoring))

@@ -173,8 +173,10 @@ class ProjectShard:
             take(record)
         except (msgspec.MsgspecError, ValueError, TypeError) as error:
             self._limit.broken(batch, record, str(error))
-            if not (batch.restoring or self._only_follows):
-                self._letters.append(dead_letter(batch, record, f"broken-{batch.topic.name}", str(error)))
+            if not self._only_follows:
+                # Met while restoring, its letter may not have been written: the former owner may have ended before.
+                letter = dead_letter(batch, record, f"broken-{batch.topic.name}", str(error), again=batch.restoring)
+                self._letters.append(letter)
 
     def _take_over(self, records: Sequence[Record]) -> None:
         for record in records:

@@ -11,6 +11,7 @@ from shared.schemas import cell as cells
 from shared.schemas import dead_letter
 from shared.schemas.deal import Line
 from shared.streams.dead_letters import TooManyBroken
+from shared.streams.metrics import DEAD_LETTERS as DEAD_LETTERS_COUNTED
 from shared.streams.shards import Outgoing
 from shared.topics import CELLS, DEAD_LETTERS, DEALS
 from tests.unit.capacity.deals import deal
@@ -138,18 +139,43 @@ def test_a_fold_killed_around_a_flush_loses_no_letter_and_its_id_stays(killed):
     assert letters_of(successor.flush(NOW)) == []
 
 
-def test_a_broken_deal_that_was_sent_again_whole_is_no_letter_after_a_restore():
+def test_a_broken_deal_that_a_good_one_followed_has_its_letter_however_records_fall_into_batches():
+    """The good one may come before anybody had written the letter, and after a kill nobody knows who had."""
     log = Log(DEALS)
-    for key in ("crm/1", "crm/2", "crm/3"):
-        log.write(key, b"broken")
+    log.write("crm/1", b"broken")
     log.write("crm/1", deal(1, Line("basic", quantity=1.0)))
-    log.write("crm/2", None)
-    log.write("crm/3", b"broken again")
-    shard = FoldShard(0)
-    for at in range(log.end):
-        shard.apply(log.batch(at, at + 1, restoring=True))
-    shard.restored({DEALS: log.end})
-    assert letters_of(shard.flush(NOW)) == [("deals.v1/0/5", "broken-deal")]
+    log.write(None, b"broken")
+    log.write(None, b"broken")
+    log.write("crm/2", deal(2, Line("basic", quantity=3.0)))
+    log.write("crm/2", b"broken")
+    wanted = [("deals.v1/0/0", "broken-deal"), ("deals.v1/0/2", "no-key"), ("deals.v1/0/3", "no-key"),
+              ("deals.v1/0/5", "broken-deal")]  # fmt: skip
+    for restored in range(log.end + 1):
+        for size in (1, 2, log.end):
+            shard = FoldShard(0)
+            for at in range(0, restored, size):
+                shard.apply(log.batch(at, min(at + size, restored), restoring=True))
+            shard.restored({DEALS: restored})
+            outgoing = list(shard.flush(NOW))
+            for at in range(restored, log.end, size):
+                shard.apply(log.batch(at, at + size))
+                outgoing += shard.flush(NOW)
+            assert letters_of(outgoing) == wanted, (restored, size)
+            units = [cells.decode_cell(out.value).stage.q for out in outgoing
+                     if out.topic is CELLS and out.value and b'"key"' in out.value]  # fmt: skip
+            assert units[-1] == 4.0, (restored, size)
+
+
+def test_a_letter_that_a_restart_repeats_is_not_counted_again():
+    log = Log(DEALS)
+    log.write("crm/1", deal(1, Line("basic", quantity=1.0)))
+    shard = shard_of(log)
+    counted = DEAD_LETTERS_COUNTED.labels("broken-deal")._value.get()
+    log.write("crm/2", b"broken")
+    shard.apply(log.batch(1))
+    assert len(letters_of(shard.flush(NOW))) == 1
+    assert len(letters_of(shard_of(log).flush(NOW))) == 1
+    assert DEAD_LETTERS_COUNTED.labels("broken-deal")._value.get() == counted + 1
 
 
 def test_too_many_broken_records_end_the_process():

@@ -10,9 +10,10 @@ from services.capacity.agents.fold import FoldShard
 from services.capacity.agents.plans import Plans
 from services.capacity.agents.project import ProjectShard
 from services.capacity.domain.projector import PlanInForce
-from shared.schemas import decision, forecast, frame, position, published_plan, report
+from shared.schemas import dead_letter, decision, forecast, frame, position, published_plan, report
 from shared.schemas.deal import Line, Stamp
-from shared.topics import CELLS, DEAD_LETTERS, DEALS, DECISIONS, FORECASTS, FRAMES, PLANS, POSITIONS, REPORTS
+from shared.schemas.envelope import attribute
+from shared.topics import CELLS, DEAD_LETTERS, DEALS, DECISIONS, FORECASTS, FRAMES, PLANS, POSITIONS, REPORTS, SIGNALS
 from tests.unit.capacity.books import NOW
 from tests.unit.capacity.deals import deal
 from tests.unit.capacity.plans import plan, tethered, work_pool
@@ -268,6 +269,19 @@ def test_a_broken_record_becomes_a_dead_letter():
     shard.apply(log.batch())
     (letter,) = shard.flush(NOW)
     assert letter.topic == DEAD_LETTERS
+
+
+@pytest.mark.parametrize("topic", [CELLS, REPORTS, DECISIONS, SIGNALS], ids=lambda topic: topic.name)
+def test_a_record_broken_just_before_a_kill_has_its_letter_after_the_restart(topic):
+    log = Log(topic)
+    log.records.append(FakeRecord(7, b"k", b"{"))
+    letters = []
+    for _ in range(2):
+        shard = started(plans(1), log)
+        letters += [out for out in shard.flush(NOW) if out.topic == DEAD_LETTERS]
+        assert not any(out.topic == DEAD_LETTERS for out in shard.flush(NOW)), "once for each restart"
+    assert [attribute(out.headers, "id") for out in letters] == [f"{topic.name}/0/7"] * 2
+    assert {dead_letter.decode(out.value).reason for out in letters} == {f"broken-{topic.name}"}
 
 
 def test_a_table_too_long_for_one_record_comes_in_parts_of_one_moment():
