@@ -8,7 +8,7 @@ known which those are.
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from time import perf_counter
 
 import structlog
@@ -18,7 +18,7 @@ from services.triggers.domain.evaluation import Change, Evaluation
 from services.triggers.domain.rules import RuleBook, compile_rules
 from shared.errors import LogRewound
 from shared.schemas import episode, recalibration
-from shared.schemas.envelope import headers
+from shared.schemas.envelope import attribute, headers
 from shared.schemas.frame import Frame
 from shared.schemas.frame import decode as decode_frame
 from shared.schemas.plan import Plan
@@ -78,7 +78,7 @@ class TriggersShard:
     def __init__(self, book_of: Callable[[str], RuleBook | None]) -> None:
         self._book_of = book_of
         self._evaluation = Evaluation(book_of)
-        self._rows: dict[bytes, episode.Episode] = {}
+        self._rows: dict[bytes, tuple[episode.Episode, datetime]] = {}
         self._evaluated = -1
         self._waiting: deque[tuple[int, bytes, Passage]] = deque()
         self._restored = False
@@ -110,8 +110,8 @@ class TriggersShard:
             )
         self._pass_over()
         self._restored = True
-        for row in self._rows.values():
-            self._evaluation.restore(row)
+        for row, written in self._rows.values():
+            self._evaluation.restore(row, written)
         self._rows.clear()
         self._measure()
 
@@ -167,7 +167,8 @@ class TriggersShard:
         elif record.value is None:
             self._rows.pop(key, None)
         else:
-            self._rows[key] = row = episode.decode(record.value)
+            row = episode.decode(record.value)
+            self._rows[key] = row, _written_at(record)
             self._evaluated = max(self._evaluated, row.applied)
 
     def _pass_over(self) -> None:
@@ -184,6 +185,12 @@ class TriggersShard:
             metrics.EPISODES_ACTIVE.labels(phase).set(active.count(phase))
         book = self._book_of(self._evaluation.table.plan)
         metrics.RULES_REJECTED.set(len(book.rejected) if book else 0)
+
+
+def _written_at(record: Record) -> datetime:
+    """By the system's clock, which the row's frame had; the broker's where the record does not say."""
+    said = attribute(record.headers, "time")
+    return datetime.fromisoformat(said) if said else datetime.fromtimestamp(record.timestamp / 1000, UTC)
 
 
 def _written(change: Change, now: datetime, passage: Passage) -> Iterator[Outgoing]:

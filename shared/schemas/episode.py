@@ -36,8 +36,9 @@ class Episode(msgspec.Struct, kw_only=True, omit_defaults=True):
     order. ``clear_since`` is when the clear condition began to hold without a break. ``days`` are those of the last so
     many on which it was breached, where the trigger counts days (``of``). A ``shadow`` episode was told to nobody; a
     ``grouped`` one was beyond its owners' alert budget when it fired; ``singly`` are this week's firings that were not,
-    of earlier episodes too. ``ended`` are the resolved ones whose recalibrations are still on the log, oldest first. A
-    row is never deleted: the next episode's number, and with it every id, goes on from there.
+    of earlier episodes too. ``ended`` are the resolved ones whose recalibrations are still on the log, oldest first;
+    ``ended_known`` that none is missing there, as in rows of versions that did not note them. A row is never deleted:
+    the next episode's number, and with it every id, goes on from there.
     """
 
     trigger: str
@@ -59,6 +60,7 @@ class Episode(msgspec.Struct, kw_only=True, omit_defaults=True):
     grouped: bool = False
     singly: list[Asked] = []
     ended: list[Ended] = []
+    ended_known: bool = False
 
 
 class Evaluated(msgspec.Struct):

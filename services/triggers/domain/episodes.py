@@ -52,7 +52,7 @@ class Step:
 
 def beginning(trigger: str, scope: str) -> Episode:
     """The state before the first breach ever."""
-    return Episode(trigger=trigger, scope=scope, number=0, phase="clear", applied=-1)
+    return Episode(trigger=trigger, scope=scope, number=0, phase="clear", applied=-1, ended_known=True)
 
 
 def step(before: Episode, seen: Observation, now: datetime, trigger: Trigger) -> Step:
@@ -74,6 +74,23 @@ def forget(before: Episode, now: datetime) -> tuple[Episode, list[str]]:
     old = [ended for ended in before.ended if ended.at + FORGET_AFTER <= now]
     ids = [recalibration_id(before.trigger, before.scope, ended.number) for ended in old]
     return (replace(before, ended=before.ended[len(old) :]) if old else before), ids
+
+
+def with_all_ended(before: Episode, written: datetime) -> Episode:
+    """A row ``written`` then, with every resolved episode in ``ended``: earlier versions did not note them.
+
+    Such a one had ended when the row was last written, when the next one fired or when the next noted one ended; the
+    earliest of these is taken to be its end, so that its recalibration leaves the log rather late than never.
+    """
+    if before.ended_known:
+        return before
+    under_way = before.phase in ("firing", "mitigated")
+    noted = before.ended[0] if before.ended else None
+    last = before.number - 1 if under_way or before.shadow else before.number
+    first_known = last + 1 if noted is None else noted.number
+    at = noted.at if noted is not None else (before.fired if under_way else None) or written
+    unnoted = [Ended(number, at) for number in range(1, first_known)]
+    return replace(before, ended=[*unnoted, *before.ended], ended_known=True)
 
 
 def due(episode: Episode, trigger: Trigger) -> datetime | None:
@@ -135,6 +152,7 @@ def _fire(before: Episode, seen: Observation, now: datetime, trigger: Trigger) -
         shadow=trigger.shadow,
         singly=before.singly,
         ended=before.ended,
+        ended_known=before.ended_known,
     )
     return Step(fired, "firing", seen.why)
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from services.triggers.domain.beginnings import Beginnings
 from services.triggers.domain.budget import Spenders, rank, spend
 from services.triggers.domain.burn import Slacks
-from services.triggers.domain.episodes import FORGET_AFTER, Step, beginning, due, forget, step, withdraw
+from services.triggers.domain.episodes import FORGET_AFTER, Step, beginning, due, forget, step, with_all_ended, withdraw
 from services.triggers.domain.observation import Scene, observe
 from services.triggers.domain.recalibrate import farewell, recalibration
 from services.triggers.domain.rules import Key, Rule, RuleBook
@@ -62,8 +62,9 @@ class Evaluation:
         """The offset of the complete frame from which on folding gives all that is known now but the episodes."""
         return self._beginnings.needed(self._scene.slacks.oldest)
 
-    def restore(self, episode: Episode) -> None:
-        """Take over an episode as the log has it."""
+    def restore(self, row: Episode, written: datetime) -> None:
+        """Take over an episode as the log has it since ``written``."""
+        episode = with_all_ended(row, written)
         self._keep(episode)
         self._look_at_all = True
         for ended in episode.ended:

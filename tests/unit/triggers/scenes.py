@@ -175,7 +175,7 @@ class Log:
             else:
                 assert record.topic == EPISODES
                 offset = self.ends[EPISODES] = self.ends.get(EPISODES, 0) + 1
-                self.episodes[record.key] = Written(offset, record.key, record.value)
+                self.episodes[record.key] = Written(offset, record.key, record.value, record.headers)
 
     def restored(self, known: Plans, upto: int, *, frames_first: bool = False) -> TriggersShard:
         """A new shard restored from this log when its frames ended at ``upto``."""

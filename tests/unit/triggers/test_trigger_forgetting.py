@@ -5,9 +5,13 @@ from typing import Any
 
 import pytest
 
+from services.triggers.domain.episodes import with_all_ended
 from services.triggers.domain.identity import recalibration_id
-from shared.schemas.frame import Frame
-from tests.unit.triggers.scenes import MONDAY, Log, at, plan_json, plans, position, trigger, undisturbed
+from shared.schemas import episode
+from shared.schemas.envelope import headers
+from shared.schemas.episode import Ended, Episode
+from shared.schemas.frame import Frame, encode
+from tests.unit.triggers.scenes import MONDAY, Log, Written, at, feed, plan_json, plans, position, trigger, undisturbed
 
 CALM, BREACHED = position(0, 0.05), position(0, 0.9)
 DAY = 24.0
@@ -67,3 +71,50 @@ def test_it_is_counted_from_the_frame_that_resolved_it() -> None:
     log = run(at(DAY, CALM), at(DAY + 5), keep="2h")
     (row,) = log.rows().values()
     assert [ended.at for ended in row.ended] == [MONDAY + timedelta(hours=DAY + 5)]
+
+
+EARLIER = MONDAY - timedelta(days=5)
+WRITTEN = MONDAY - timedelta(days=1)
+
+
+def row(number: int, phase: Any, *ended: Ended, **more: Any) -> Episode:
+    """A row as an earlier version wrote it."""
+    named = {"trigger": "overcommitted", "scope": "implementation"}
+    return Episode(**named, number=number, phase=phase, applied=-1, ended=list(ended), **more)
+
+
+@pytest.mark.parametrize(
+    ("before", "ended"),
+    [
+        pytest.param(row(0, "clear"), [], id="never fired"),
+        pytest.param(row(1, "clear", fired=EARLIER), [(1, WRITTEN)], id="when it was last written, at the latest"),
+        pytest.param(row(2, "pending", fired=EARLIER), [(1, WRITTEN), (2, WRITTEN)], id="another may come"),
+        pytest.param(row(3, "firing", fired=EARLIER), [(1, EARLIER), (2, EARLIER)], id="before the next one fired"),
+        pytest.param(row(1, "mitigated", fired=EARLIER), [], id="the first is under way"),
+        pytest.param(
+            row(3, "clear", Ended(3, EARLIER)), [(1, EARLIER), (2, EARLIER), (3, EARLIER)], id="before a noted one"
+        ),
+        pytest.param(row(2, "clear", shadow=True), [(1, WRITTEN)], id="told to nobody"),
+        pytest.param(row(2, "clear", ended_known=True), [], id="forgotten long ago"),
+    ],
+)  # fmt: skip
+def test_what_an_earlier_version_did_not_note_counts_as_ended(before: Episode, ended: list[tuple[int, Any]]) -> None:
+    after = with_all_ended(before, WRITTEN)
+    assert [(one.number, one.at) for one in after.ended] == ended
+    assert after.ended_known
+    assert with_all_ended(after, MONDAY) is after
+
+
+def test_a_recalibration_resolved_under_an_earlier_version_leaves_the_log() -> None:
+    known = plans(plan_json(trigger()))
+    log, key = Log(), episode.record_key("overcommitted", "implementation")
+    told = headers(episode.TYPE, "overcommitted/implementation/0", "headroom/triggers", WRITTEN)
+    log.episodes[key] = Written(0, key, episode.encode(row(2, "clear", fired=EARLIER)), told)
+    frames = [at(0, CALM, complete=True), at(88 * DAY), at(90 * DAY), at(190 * DAY)]
+    for place, one in enumerate(frames):  # a new process for each frame: what is noted stays noted
+        shard = log.restored(known, place)
+        log.frames.append(encode(one))
+        feed(shard, log.frames[-1:], place)
+        log.keep(shard.flush(MONDAY))
+        assert log.forgotten == (ids(1, 2) if place >= 2 else [])
+    assert log.rows()["overcommitted", "implementation"].ended_known
