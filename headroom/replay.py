@@ -20,7 +20,7 @@ from services.capacity.domain.cells import Cells
 from services.capacity.domain.pool import WHOLE, Depth
 from services.capacity.domain.projector import PlanInForce, Projector
 from services.ingest.domain.change import DealChange, Unusable
-from services.ingest.domain.merge import merge
+from services.ingest.domain.merge import amend, begun
 from services.ingest.domain.rates import Rates, filled
 from shared.schemas.cell import Cell, Mark
 from shared.schemas.deal import Deal
@@ -167,11 +167,14 @@ class Replayer:
         self._taken += 1
         if isinstance(said, DealChange):
             name = said.deal_id
-            merged = merge(self._deals.get(name), said).deal
-            if merged is not None:
-                # A deal is folded when its day is over: what it was in between is in no projection.
-                self._deals[name] = self._unfolded[name] = merged
-                self._upto += 1
+            deal = self._deals.get(name)
+            if deal is None:
+                deal = self._deals[name] = begun(said)
+            elif amend(deal, said) == "nothing-new":
+                return
+            # A deal is folded when its day is over: what it was in between is in no projection.
+            self._unfolded[name] = deal
+            self._upto += 1
         elif isinstance(said, Report):
             self._projector.reported(self._projector.reports.put(record_key(said), said))
         else:
@@ -195,9 +198,13 @@ class Replayer:
 
     def _project(self, at: int) -> None:
         now, book = _moment(at), self._projector.book
-        for deal in self._unfolded.values():
-            self._cells.put(deal.id, contribution.of(filled(deal, self._rates)))
-            self._book_time = max(self._book_time, deal.time)
+        for name, deal in self._unfolded.items():
+            whole = filled(deal, self._rates)
+            if whole is not deal:
+                self._deals[name] = whole
+            self._cells.put(name, contribution.of(whole))
+            if whole.time > self._book_time:
+                self._book_time = whole.time
         self._unfolded.clear()
         for state in self._cells.changed():
             book.stage(

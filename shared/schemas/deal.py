@@ -10,7 +10,7 @@ TYPE = "headroom.deal.v1"
 DealType = Literal["new", "expansion", "renewal"]
 
 
-class Stamp(msgspec.Struct, frozen=True, array_like=True, order=True):
+class Stamp(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
     """When a field was last said: source time in milliseconds, the source's sequence, version of the mapping used.
 
     Stamps order as they are written: later time wins, then higher sequence, then newer mapping.
@@ -21,7 +21,7 @@ class Stamp(msgspec.Struct, frozen=True, array_like=True, order=True):
     mapping: int = 0
 
 
-class Line(msgspec.Struct, frozen=True, omit_defaults=True):
+class Line(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One product of a deal. Money is in the deal's currency; without its own ``probability`` the stage's counts."""
 
     product: str
@@ -35,7 +35,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     probability: float | None = None
 
 
-class Deal(msgspec.Struct, omit_defaults=True, kw_only=True):
+class Deal(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """A deal as the CRM last said it.
 
     ``id`` is ``source/object``; ``version`` counts the changes the normaliser wrote; ``deleted`` deals stay as a

@@ -20,6 +20,9 @@ from shared.schemas.cell import LARGEST, CellKey, ListSums, Member, OwnSums, Sta
 _GATHER: Final = 50_000
 """Deals gathered at most before they are summed: bounds the memory of a restore."""
 
+_MANY: Final = 1000
+"""Up to so many lines of a cell are quicker sorted than searched for the largest."""
+
 _WIDTH: Final = 6
 """Numbers of a line: slot, q, p (or ``OF_STAGE``), net, list (or ``NO_LIST``, ``NO_RATE``), arr."""
 
@@ -89,7 +92,7 @@ class Cells:
                 return
             self._deals[deal] = entry = Entry(deal, packed, day)
             self._in.append(packed)
-            for slot in set(places):
+            for slot in places if len(places) == 1 else set(places):
                 self._entries[slot].append(entry)
         elif old is not None:
             del self._deals[deal]
@@ -170,7 +173,7 @@ class Cells:
         members = self._largest[slot]
         if members is None:
             lines = self._ranked(slot)
-            lines = heapq.nsmallest(LARGEST, lines) if len(lines) > LARGEST else sorted(lines)
+            lines = heapq.nsmallest(LARGEST, lines) if len(lines) > _MANY else sorted(lines)[:LARGEST]
             members = [Member(deal, line, -q, p, net, close, bare) for q, deal, line, p, net, close, bare in lines]
             self._largest[slot] = members
             self._floors[slot] = members[-1].q if len(members) == LARGEST else -np.inf
@@ -178,13 +181,14 @@ class Cells:
 
     def _ranked(self, slot: int) -> list[tuple[float, str, int, float | None, float, str, bool]]:
         """The lines of a slot as members, beginning with what orders them: largest first, then by deal and line."""
-        lines = []
-        for entry in self._present(slot):
-            for number, (place, q, p, net, listed, _) in enumerate(_LINE.iter_unpack(entry.numbers)):
-                if place == slot:
-                    own = None if p == OF_STAGE else p
-                    lines.append((-q, entry.deal, number, own, net, entry.close, listed == NO_RATE))
-        return lines
+        entries = self._present(slot)
+        owners = ((entry, number) for entry in entries for number in range(len(entry.numbers) // _LINE.size))
+        numbers = _LINE.iter_unpack(b"".join([entry.numbers for entry in entries]))
+        return [
+            (-q, entry.deal, number, None if p == OF_STAGE else p, net, entry.close, listed == NO_RATE)
+            for (entry, number), (place, q, p, net, listed, _) in zip(owners, numbers, strict=True)
+            if place == slot
+        ]
 
 
 @lru_cache(maxsize=1024)

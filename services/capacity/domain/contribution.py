@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from shared.schemas.deal import Deal, DealType
+from shared.schemas.deal import Deal, DealType, Line
 from shared.schemas.week import week_of
 
 ABSURD: Final = 1e15
@@ -30,21 +30,7 @@ NO_RATE: Final = float("-inf")
 """Stands where a list price would when a line's money is left out: it is in a currency whose rate nobody knows."""
 
 
-class DealLine(msgspec.Struct, gc=False):
-    """What the fold reads of a line; see ``shared.schemas.deal.Line``."""
-
-    product: str
-    quantity: float | None = None
-    amount: float | None = None
-    list_amount: float | None = None
-    arr: float | None = None
-    segment: str | None = None
-    custom: bool | None = None
-    type: DealType | None = None
-    probability: float | None = None
-
-
-class DealRecord(msgspec.Struct):
+class DealRecord(msgspec.Struct, gc=False):
     """What the fold reads of a deal; see ``shared.schemas.deal.Deal``."""
 
     time: int = 0
@@ -58,7 +44,7 @@ class DealRecord(msgspec.Struct):
     type: DealType = "new"
     custom: bool = False
     probability: float | None = None
-    lines: list[DealLine] = []
+    lines: list[Line] = []
 
 
 decode = msgspec.json.Decoder(DealRecord).decode
@@ -78,7 +64,7 @@ def of(deal: Deal) -> DealRecord:
         deal.type,
         deal.custom,
         deal.probability,
-        [DealLine(*msgspec.structs.astuple(line)) for line in deal.lines],
+        deal.lines,
     )
 
 
@@ -90,7 +76,7 @@ Part = tuple[Kind, float, float, float, float, float]
 
 NO_CLOSE: Final = ("", "", "")
 
-NO_LINES: Final = [DealLine(product="")]
+NO_LINES: Final = [Line(product="")]
 """A deal without lines counts with its amount as one line of no product, so that it shows up as untethered."""
 
 

@@ -13,14 +13,13 @@ from typing import Final
 from services.capacity.domain.axis import local_day
 from services.capacity.domain.book import Book, BookCell
 from services.capacity.domain.cell_lines import DealLine, lines_of, put_in, take_out, together
-from services.capacity.domain.contribution import DealLine as RecordLine
 from services.capacity.domain.contribution import DealRecord
 from services.capacity.domain.forking import fork
 from services.capacity.domain.overlay_change import Effect, changed_cell, changed_line, effect_of, is_meant, merged
 from services.capacity.domain.overlay_plan import check
 from services.capacity.domain.projector import PlanInForce, Projector
 from shared.schemas.cell import CellKey
-from shared.schemas.deal import Stamp
+from shared.schemas.deal import Line, Stamp
 from shared.schemas.decision import Decision
 from shared.schemas.decision import Effect as DecidedEffect
 from shared.schemas.frame import Frame
@@ -109,7 +108,7 @@ def _new(deal: NewDeal, number: int) -> list[DealLine]:
         custom=deal.custom,
         probability=deal.probability,
         lines=[
-            RecordLine(product=one.product, quantity=one.quantity, amount=one.amount,
+            Line(product=one.product, quantity=one.quantity, amount=one.amount,
                        list_amount=one.list_amount, arr=one.arr)
             for one in deal.lines
         ],

@@ -27,7 +27,7 @@ class Unusable(BadInput):
         self.reason: Reason = reason
 
 
-class DealChange(msgspec.Struct, frozen=True):
+class DealChange(msgspec.Struct, frozen=True, gc=False):
     """Fields of one deal as a source said them at one moment.
 
     ``values`` holds only what was said: None clears a field. Besides the names of ``Deal`` there are those of the

@@ -69,39 +69,50 @@ class Merged(NamedTuple):
 def merge(deal: Deal | None, change: DealChange) -> Merged:
     """What ``change`` makes of ``deal``; the deal given is left as it is. ``Unusable`` for another source's."""
     if deal is None:
-        fresh = Deal(id=change.deal_id, source=change.source, object=change.object_id, version=0)
-        overtaken = change.values and _overtakes(fresh, change)
-        return Merged(_overtaken(fresh, change) if overtaken else _renewed(fresh, _news(fresh, change)), "created")
-    if (deal.source, deal.object) != (change.source, change.object_id):
+        return Merged(begun(change), "created")
+    merged = msgspec.structs.replace(deal, fields=deal.fields.copy())
+    outcome = amend(merged, change)
+    return Merged(None if outcome == "nothing-new" else merged, outcome)
+
+
+def begun(change: DealChange) -> Deal:
+    """The deal that the first change of it makes, even when that says nothing."""
+    deal = Deal(id=change.deal_id, source=change.source, object=change.object_id, version=0)
+    amend(deal, change)
+    deal.version = 1
+    return deal
+
+
+def amend(deal: Deal, change: DealChange) -> Outcome:
+    """As ``merge``, but ``deal`` itself becomes what the change makes of it: for whoever keeps it nowhere else."""
+    if deal.object != change.object_id or deal.source != change.source:
         why = f"{change.source!r} and {deal.source!r} would both have a deal {deal.id!r}"
         raise Unusable("same-id", why)
-    if _overtakes(deal, change):
-        if not change.values:
-            return Merged(None, "nothing-new")
-        merged = _overtaken(deal, change)
-        for name in change.values:
-            if getattr(merged, name) != getattr(deal, name):
-                return Merged(merged, "changed")
-        return Merged(merged, "confirmed")
+    if change.stamp.time > deal.time and not change.defaults and _PARTS.isdisjoint(change.values):
+        return _overtake(deal, change)
     news = _news(deal, change)
     if not news:
-        return Merged(None, "nothing-new")
-    merged = _renewed(deal, news)
-    same = all(getattr(merged, name) == getattr(deal, name) for name in (*news, "lines") if name in CLEARED)
-    return Merged(merged, "confirmed" if same else "changed")
+        return "nothing-new"
+    names = [name for name in (*news, "lines") if name in CLEARED]
+    before = [getattr(deal, name) for name in names]
+    _renew(deal, news)
+    return "confirmed" if before == [getattr(deal, name) for name in names] else "changed"
 
 
-def _overtakes(deal: Deal, change: DealChange) -> bool:
-    """Whether all of a change is newer than whatever was said of the deal, as nearly every one is."""
-    return change.stamp.time > deal.time and not change.defaults and _PARTS.isdisjoint(change.values)
-
-
-def _overtaken(deal: Deal, change: DealChange) -> Deal:
-    """What such a change makes of the deal: there is nothing to weigh."""
-    values = {name: CLEARED[name] if value is None else value for name, value in change.values.items()}
-    stamp = change.stamp
-    fields = deal.fields | dict.fromkeys(values, stamp)
-    return msgspec.structs.replace(deal, **values, version=deal.version + 1, time=stamp.time, fields=fields)
+def _overtake(deal: Deal, change: DealChange) -> Outcome:
+    """All of the change is newer than whatever was said of the deal, as nearly every one is: nothing to weigh."""
+    stamp, fields = change.stamp, deal.fields
+    outcome: Outcome = "confirmed" if change.values else "nothing-new"
+    for name, value in change.values.items():
+        said = CLEARED[name] if value is None else value
+        if getattr(deal, name) != said:
+            outcome = "changed"
+        setattr(deal, name, said)
+        fields[name] = stamp
+    if outcome != "nothing-new":
+        deal.version += 1
+        deal.time = stamp.time
+    return outcome
 
 
 def _news(deal: Deal, change: DealChange) -> dict[str, tuple[Any, Stamp]]:
@@ -133,16 +144,17 @@ def _only_line(deal: Deal) -> Line:
     return deal.lines[0] if deal.lines and "lines" not in deal.fields else Line(product="")
 
 
-def _renewed(deal: Deal, news: dict[str, tuple[Any, Stamp]]) -> Deal:
-    """A new deal with ``news`` in, the next version, and ``time`` the newest of all stamps."""
-    fields = deal.fields.copy()
-    values: dict[str, Any] = {}
+def _renew(deal: Deal, news: dict[str, tuple[Any, Stamp]]) -> None:
+    """Put ``news`` in; the next version, and ``time`` the newest of all stamps."""
     parts: dict[str, Any] = {}
     for name, (value, stamp) in news.items():
-        fields[name] = stamp
-        (values if name in CLEARED else parts)[name] = value
-    if parts and "lines" not in fields:
+        deal.fields[name] = stamp
+        if name in CLEARED:
+            setattr(deal, name, value)
+        else:
+            parts[name] = value
+    if parts and "lines" not in deal.fields:
         line = msgspec.structs.replace(_only_line(deal), **parts)
-        values["lines"] = [line] if line != Line(product="") else []
-    time = max(deal.time, max((stamp.time for _, stamp in news.values()), default=0))
-    return msgspec.structs.replace(deal, **values, version=deal.version + 1, time=time, fields=fields)
+        deal.lines = [line] if line != Line(product="") else []
+    deal.version += 1
+    deal.time = max(deal.time, *(stamp.time for _, stamp in news.values()))

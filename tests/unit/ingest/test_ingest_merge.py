@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.domain.change import DealChange, Unusable
-from services.ingest.domain.merge import CLEARED, merge
+from services.ingest.domain.merge import CLEARED, amend, begun, merge
 from shared.schemas.deal import Deal, Line, Stamp
 from tests.unit.ingest.changes import change, changes
 
@@ -171,3 +171,15 @@ def test_versions_count_the_records(said: list[DealChange]) -> None:
             assert new.version == records
             assert new.time == max((stamp.time for stamp in new.fields.values()), default=0)
             deal = new
+
+
+@given(st.lists(changes, min_size=2, max_size=8))
+def test_merging_leaves_the_deal_as_it_is_and_amending_makes_the_same_of_it(said: list[DealChange]) -> None:
+    kept, amended = merged(said[0]), begun(said[0])
+    for one in said[1:]:
+        before = msgspec.json.encode(kept)
+        new, outcome = merge(kept, one)
+        assert msgspec.json.encode(kept) == before
+        assert amend(amended, one) == outcome
+        kept = new or kept
+        assert msgspec.json.encode(kept) == msgspec.json.encode(amended)
