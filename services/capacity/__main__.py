@@ -7,14 +7,13 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
 import asyncio
-import signal
 from collections.abc import Callable
 from typing import Protocol
 
 from services.capacity.app import FoldProcess, ProjectProcess
 from services.capacity.settings import CapacitySettings
 from services.capacity.views_app import ViewsProcess
-from shared import telemetry
+from shared import process, telemetry
 
 
 class Process(Protocol):
@@ -30,13 +29,6 @@ PROCESSES: dict[str, Callable[[CapacitySettings], Process]] = {
 }
 
 
-async def _run(name: str, settings: CapacitySettings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await PROCESSES[name](settings).run(stop)
-
-
 def main() -> None:
     """Read the command line and the settings, and run."""
     parser = argparse.ArgumentParser(prog="python -m services.capacity", description=__doc__)
@@ -44,7 +36,7 @@ def main() -> None:
     name = parser.parse_args().process
     settings = CapacitySettings()
     telemetry.start(settings, name)
-    asyncio.run(_run(name, settings))
+    process.run(lambda stop: PROCESSES[name](settings).run(stop))
 
 
 if __name__ == "__main__":

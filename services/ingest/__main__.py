@@ -1,23 +1,12 @@
 """``python -m services.ingest door|normalise``: one process of ingest, until SIGTERM or SIGINT."""
 
 import argparse
-import asyncio
-import signal
-
-import uvloop
 
 from services.ingest.app import run_door, run_normaliser
 from services.ingest.settings import IngestSettings
-from shared import telemetry
+from shared import process, telemetry
 
 PROCESSES = {"door": run_door, "normalise": run_normaliser}
-
-
-async def _run(name: str, settings: IngestSettings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await PROCESSES[name](settings, stop)
 
 
 def main() -> None:
@@ -27,7 +16,7 @@ def main() -> None:
     name = parser.parse_args().process
     settings = IngestSettings()
     telemetry.start(settings, name)
-    uvloop.run(_run(name, settings))
+    process.run(lambda stop: PROCESSES[name](settings, stop))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,15 @@
 """``python -m services.notifier``: tell the owners and take their answers until told to stop."""
 
 import asyncio
-import signal
 
 from services.notifier.app import create_app
 from services.notifier.settings import NotifierSettings
-from shared import telemetry
+from shared import process, telemetry
 from shared.db import patiently, upgrade
 
 
-async def main(settings: NotifierSettings) -> None:
-    """Bring the database up to date and run until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+async def main(settings: NotifierSettings, stop: asyncio.Event) -> None:
+    """Bring the database up to date and run until ``stop`` is set."""
     notifier = create_app(settings)
     migrating = asyncio.create_task(patiently("migrating", lambda: asyncio.to_thread(upgrade, settings.database_url)))
     stopping = asyncio.create_task(stop.wait())
@@ -30,4 +25,4 @@ async def main(settings: NotifierSettings) -> None:
 if __name__ == "__main__":
     settings = NotifierSettings()
     telemetry.start(settings, "notifier")
-    asyncio.run(main(settings))
+    process.run(lambda stop: main(settings, stop))

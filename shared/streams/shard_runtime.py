@@ -30,6 +30,7 @@ from shared.streams.writer import FencedWriter
 log = structlog.get_logger(__name__)
 
 SHARE_WHEN_CAUGHT_UP = 0.5
+"""Of the time, that flushes may take while there is nothing to read, if their role does not allow more anyway."""
 
 
 @dataclass(slots=True)
@@ -212,9 +213,9 @@ class ShardRuntime(Runtime):
         That share is small while there is something to read, which flushes hold up, and larger when there is not.
         """
         spent = sum(other.cost for other in self._slots.values())
-        every = self._role.flush_every
-        await asyncio.sleep(started + max(every, spent / SHARE_WHEN_CAUGHT_UP) - perf_counter())
-        until = started + spent / self._role.flush_share
+        every, share = self._role.flush_every, self._role.flush_share
+        await asyncio.sleep(started + max(every, spent / max(SHARE_WHEN_CAUGHT_UP, share)) - perf_counter())
+        until = started + spent / share
         while (left := until - perf_counter()) > 0 and self._behind():  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(min(left, every))
         with suppress(TimeoutError):
