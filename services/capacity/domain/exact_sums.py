@@ -1,7 +1,6 @@
 """Sums of deals that are what they are and of a crowd, on a grid: how likely they exceed a limit, and their quantiles.
 
-The deals are convolved exactly in a few situations of the common factor, the crowd is known by moments in each, and the
-answers are integrated over all situations.
+The deals are convolved exactly in a few situations of the common factor, the crowd is known by moments in each.
 """
 
 from dataclasses import dataclass
@@ -11,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.capacity.domain.convolution import Grid, Lumps, distribution
-from services.capacity.domain.copula import over_all
-from services.capacity.domain.overload import exceeds
+from services.capacity.domain.overload import fitted
 from services.capacity.domain.planned import PlannedDemand
 
 Floats = npt.NDArray[np.float64]
@@ -24,8 +22,6 @@ _WIDE: Final = 7.0
 """Deviations from the mean beyond which no sum of independent deals is met."""
 _SAME: Final = 1e-7
 """Relative: a sum so close to the limit is at it."""
-SHARES: Final = (0.5, 0.8, 0.95)
-"""The quantiles of the bands."""
 
 
 @dataclass(frozen=True)
@@ -39,27 +35,59 @@ class Moments:
     def at(self, weeks: Places) -> "Moments":
         return Moments(self.mean[:, weeks], self.variance[:, weeks], self.third[:, weeks])
 
-    def plus(self, planned: PlannedDemand, weeks: Places) -> "Moments":
+    def plus(self, planned: PlannedDemand, weeks: Places | slice = slice(None)) -> "Moments":
         more = planned.mean[weeks], planned.variance[weeks], planned.third[weeks]
         return Moments(self.mean + more[0], self.variance + more[1], self.third + more[2])
 
     def first(self, count: int) -> "Moments":
         return Moments(self.mean[:count], self.variance[:count], self.third[:count])
 
-    def score(self, limit: Floats) -> Floats:
-        """How many deviations the mean lies above each limit (the last axis is the week)."""
-        wide = (len(self.mean), *([1] * (limit.ndim - 1)), -1)
-        deviation = np.maximum(np.sqrt(self.variance), 1e-9 * np.maximum(np.abs(self.mean), 1.0)).reshape(wide)
-        found: Floats = (self.mean.reshape(wide) - limit) / deviation
-        return found
+    def exceeds(self, limit: Floats, more: Floats | float = 0.0) -> Floats:
+        """P(more than each limit of a week), ``more`` variance being added: shape (situations, weeks, limits)."""
+        by_limit = self.mean[..., None], self.variance[..., None] + more, self.third[..., None]
+        return fitted(*np.broadcast_arrays(*by_limit)).exceeds(limit)
 
 
-def exact(
-    limit: Floats, lumps: Lumps, crowd: Moments, total: Moments, weight: Floats, points: int, only_overload: bool
-) -> tuple[Floats, Floats]:
-    """P(more than the limit), and the quantiles (nothing if ``only_overload``), of lumps and crowd together."""
-    count = len(lumps.chances)
-    crowd = crowd.first(count)
+@dataclass(frozen=True)
+class Sums:
+    """Lumps and crowd of some weeks: ``over`` is P(more than the limit) by situation and week.
+
+    ``below`` is the probability of up to each point by situation, week and point; ``places`` are the amounts at the
+    points, ``step`` apart. In a ``smooth`` week what lies at a point is spread evenly about it; where just some deal's
+    effort is ``uncertain`` that of deals is; elsewhere it is just there.
+    """
+
+    over: Floats
+    below: Floats
+    places: Floats
+    step: Floats
+    smooth: Flags
+    uncertain: Flags
+    lumps: "_Masses"
+
+    def over_with(self, limit: Floats, crowd: Moments, weeks: Places) -> Floats:
+        """P(more than the limit) by situation in these weeks, with another crowd."""
+        return self.lumps.exceed(slack_of(limit), crowd, weeks)
+
+
+@dataclass(frozen=True)
+class _Masses:
+    """Lumps alone: ``masses`` by situation, week and point, the ``sums`` there, and their variance about those."""
+
+    masses: Floats
+    sums: Floats
+    smear: Floats
+
+    def exceed(self, limit: Floats, crowd: Moments, weeks: Places) -> Floats:
+        """P(more than the limit) by situation in these weeks, together with a crowd."""
+        if not len(weeks):
+            return np.zeros((len(self.masses), 0))
+        above = crowd.exceeds(limit[:, None] - self.sums[weeks], self.smear[weeks])
+        return np.asarray(np.clip(np.einsum("swp,swp->sw", self.masses[:, weeks], above), 0.0, 1.0))
+
+
+def sums_of(limit: Floats, lumps: Lumps, crowd: Moments, points: int) -> Sums:
+    """Lumps and crowd together, in each of the situations of ``lumps``."""
     grid, offset = _grid(lumps, crowd, points)
     masses, sums = distribution(lumps, grid)
     # Where effort is uncertain sums lie anywhere about their point, save that of no deal; and where several sums lie
@@ -68,63 +96,55 @@ def exact(
     nobody = (grid.first == 0)[:, None] & (np.arange(points) == 0)
     sums = np.where(nobody & uncertain[:, None], 0.0, sums)
     lost = _lost(lumps, masses, sums, nobody)
-    wider = Moments(crowd.mean, crowd.variance + lost, crowd.third)
-    together = _together(masses, sums, wider, grid, offset)
-    slack = limit + _SAME * np.maximum(np.abs(limit), 1.0)
-    over = 1.0 - together.up_to(slack)
-    apart = np.flatnonzero(~together.smooth)
-    smear = np.where(nobody, lost[:, None], (uncertain * grid.step**2 / 12 + lost)[:, None])[apart]
-    for number, mass in enumerate(masses):
-        here = crowd.at(apart)
-        moments = here.mean[number][:, None], here.variance[number][:, None] + smear, here.third[number][:, None]
-        above = exceeds(slack[apart, None] - sums[apart], *np.broadcast_arrays(*moments))
-        over[number, apart] = (mass[apart] * above).sum(axis=1)
-    overload = over_all(np.clip(over, 0.0, 1.0), total.score(limit), weight)
-    return overload, np.zeros((1, 1)) if only_overload else _bands(together, total, weight, uncertain)
+    smear = np.where(nobody, lost[:, None], (uncertain * grid.step**2 / 12 + lost)[:, None])
+    alone = _Masses(masses, sums, smear)
+    below, places, smooth = _together(alone, Moments(crowd.mean, crowd.variance + lost, crowd.third), grid, offset)
+    slack = slack_of(limit)
+    over = 1.0 - _up_to(below, places, grid.step, slack)
+    apart = np.flatnonzero(~smooth)
+    over[:, apart] = alone.exceed(slack[apart], crowd.at(apart), apart)
+    return Sums(np.clip(over, 0.0, 1.0), below, places, grid.step, smooth, uncertain, alone)
 
 
-@dataclass(frozen=True)
-class _Together:
-    """Lumps and crowd: ``below`` is the probability of up to each point by situation, week and point.
-
-    ``places`` are the amounts at the points, ``step`` apart. Where the crowd is ``smooth`` what lies at a point is
-    spread evenly about it; elsewhere it is just there.
-    """
-
-    below: Floats
-    places: Floats
-    step: Floats
-    smooth: Flags
-
-    def up_to(self, amount: Floats) -> Floats:
-        """P(no more than so much) by situation and week, where it is smooth."""
-        at = np.clip((amount - self.places[:, 0]) / self.step + 0.5, -1.0, float(self.places.shape[1]))
-        point = np.clip(np.floor(at).astype(np.intp), 0, self.places.shape[1] - 1)
-        rows = np.arange(len(at))
-        least = np.where(point > 0, self.below[:, rows, np.maximum(point - 1, 0)], 0.0)
-        return np.asarray(least + np.clip(at - point, 0.0, 1.0) * (self.below[:, rows, point] - least))
+def slack_of(limit: Floats) -> Floats:
+    """What a sum has to exceed to be more than the limit, rounding aside."""
+    return np.asarray(limit + _SAME * np.maximum(np.abs(limit), 1.0))
 
 
-def _together(masses: Floats, sums: Floats, crowd: Moments, grid: Grid, offset: Floats) -> _Together:
+def _up_to(below: Floats, places: Floats, step: Floats, amount: Floats) -> Floats:
+    """P(no more than so much) by situation and week, where it is smooth."""
+    at = np.clip((amount - places[:, 0]) / step + 0.5, -1.0, float(places.shape[1]))
+    point = np.clip(np.floor(at).astype(np.intp), 0, places.shape[1] - 1)
+    rows = np.arange(len(at))
+    least = np.where(point > 0, below[:, rows, np.maximum(point - 1, 0)], 0.0)
+    return np.asarray(least + np.clip(at - point, 0.0, 1.0) * (below[:, rows, point] - least))
+
+
+def _together(lumps: _Masses, crowd: Moments, grid: Grid, offset: Floats) -> tuple[Floats, Floats, Flags]:
+    """The probability of up to each point, the amounts at the points, and in which weeks all is spread about them."""
+    masses, sums = lumps.masses, lumps.sums
+    middle = len(masses) // 2
     smooth = crowd.variance.min(axis=0) > grid.step**2
     spread = crowd.variance.max(axis=0) > (0.3 * grid.step) ** 2
-    begin = np.where(spread, offset, crowd.mean[len(masses) // 2])
-    if not spread.any():
-        return _Together(np.cumsum(masses, axis=2), sums + begin[:, None], grid.step, smooth)
-    edges = offset[:, None] + (np.arange(grid.points + 1) - 0.5) * grid.step[:, None]
-    moments = (np.broadcast_to(each[..., None], (*each.shape, grid.points + 1)) for each in _each(crowd))
-    above = exceeds(np.broadcast_to(edges, (len(masses), *edges.shape)), *moments)
+    begin = np.where(spread, offset, crowd.mean[middle])
+    below, places = np.empty_like(masses), sums + begin[:, None]
+    narrow, wide = np.flatnonzero(~spread), np.flatnonzero(spread)
+    if len(narrow):
+        below[:, narrow] = np.cumsum(masses[:, narrow], axis=2)
+    if not len(wide):
+        return below, places, smooth
+    few = slice(None) if not len(narrow) else wide
+    step = grid.step[few, None]
+    edges = offset[few, None] + (np.arange(grid.points + 1) - 0.5) * step
+    above = crowd.at(wide).exceeds(edges)
     above[..., 0], above[..., -1] = 1.0, 0.0
-    part = np.where(spread[:, None], -np.diff(above), np.eye(1, grid.points))
-    both = np.fft.irfft(np.fft.rfft(masses) * np.fft.rfft(part), grid.points)
-    even = (grid.first[:, None] + np.arange(grid.points)) * grid.step[:, None]
-    moved = (masses[len(masses) // 2] * (sums - even)).sum(axis=1)
-    places = np.where(spread[:, None], even + moved[:, None], sums) + begin[:, None]
-    return _Together(np.clip(np.cumsum(both, axis=2), 0.0, 1.0), places, grid.step, smooth)
-
-
-def _each(moments: Moments) -> tuple[Floats, Floats, Floats]:
-    return moments.mean, moments.variance, moments.third
+    both = np.fft.rfft(above[..., :-1] - above[..., 1:])
+    both *= np.fft.rfft(masses[:, few])
+    below[:, few] = np.clip(np.cumsum(np.fft.irfft(both, grid.points), axis=2), 0.0, 1.0)
+    even = (grid.first[few, None] + np.arange(grid.points)) * step
+    moved = np.einsum("wp,wp->w", masses[middle][few], sums[few] - even)
+    places[few] = even + (moved + begin[few])[:, None]
+    return below, places, smooth
 
 
 def _lost(lumps: Lumps, masses: Floats, sums: Floats, nobody: Flags) -> Floats:
@@ -133,8 +153,8 @@ def _lost(lumps: Lumps, masses: Floats, sums: Floats, nobody: Flags) -> Floats:
     first = (lumps.pushes * lumps.amounts).sum(axis=2)
     second = (lumps.pushes * lumps.amounts**2).sum(axis=2) * (1 + np.array(lumps.cvs)[lumps.effort] ** 2)
     variance = (p * second - (p * first) ** 2).sum(axis=1)
-    mean = (mass * sums).sum(axis=1)
-    lost = variance - (mass * (sums - mean[:, None]) ** 2).sum(axis=1)
+    mean = np.einsum("wp,wp->w", mass, sums)
+    lost = variance - np.einsum("wp,wp->w", mass, (sums - mean[:, None]) ** 2)
     # While most of the time nobody is won, sums are few and each has its own point.
     return np.where((lost > 1e-4 * variance) & ((nobody * mass).sum(axis=1) < _SELDOM), lost, 0.0)
 
@@ -157,36 +177,3 @@ def _grid(lumps: Lumps, crowd: Moments, points: int) -> tuple[Grid, Floats]:
     low = np.minimum(low, high)
     step = np.maximum((high - low + wide) / (points - spare), 1e-12)
     return Grid(step, np.floor(low / step - spare / 2).clip(0).astype(np.intp), points), offset
-
-
-def _bands(together: _Together, total: Moments, weight: Floats, uncertain: Flags) -> Floats:
-    """The quantiles of lumps and crowd together: shape (len(SHARES), weeks)."""
-    at, least, most = _quantile_points(together, total, weight)
-    found = together.places[np.arange(len(weight)), at]
-    part = (np.array(SHARES)[:, None] - least) / np.where(most > least, most - least, 1.0)
-    even = together.smooth | (uncertain & (found > 0))
-    found = found + np.where(even, np.clip(part, 0.0, 1.0) - 0.5, 0.0) * together.step
-    return np.asarray(np.maximum.accumulate(np.maximum(found, 0.0), axis=0))
-
-
-def _quantile_points(together: _Together, total: Moments, weight: Floats) -> tuple[Places, Floats, Floats]:
-    """By quantile and week: where its share is first reached, and the probability below that point and up to it."""
-    below, places = together.below, together.places
-    _, weeks, points = below.shape
-    rows = np.arange(weeks)
-    shares = np.array(SHARES)[:, None] - 1e-9
-
-    def up_to(at: Places) -> Floats:
-        inside = np.where(at >= 0, below[:, rows, np.maximum(at, 0)], 0.0)
-        return over_all(inside, -total.score(places[rows, np.maximum(at, 0)]), weight)
-
-    if len(below) == 1:
-        high = (below[0] < shares[..., None]).sum(axis=2).clip(0, points - 1)
-        return high, up_to(high - 1), up_to(high)
-    low = np.full((len(SHARES), weeks), -1)
-    high = np.full((len(SHARES), weeks), points - 1)
-    while (high - low).max(initial=0) > 1:
-        middle = (low + high) // 2
-        reached = up_to(middle) >= shares
-        high, low = np.where(reached, middle, high), np.where(reached, low, middle)
-    return high, up_to(high - 1), up_to(high)

@@ -8,14 +8,16 @@ the moments of all.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from services.capacity.domain.bands import SHARES, bands_of
 from services.capacity.domain.convolution import Lumps
-from services.capacity.domain.copula import all_of, few, given
-from services.capacity.domain.exact_sums import SHARES, Moments, exact
+from services.capacity.domain.copula import Guide, all_of, few, given
+from services.capacity.domain.exact_sums import Moments, Sums, sums_of
 from services.capacity.domain.groups import PoolDemand, PoolGroup
 from services.capacity.domain.members import Members
 from services.capacity.domain.moments import MEAN, THIRD, VARIANCE
@@ -75,85 +77,109 @@ def from_moments(limit: Floats, demand: PoolDemand, planned: PlannedDemand | Non
 
 def tail_of(
     limit: Floats, demand: PoolDemand, groups: Sequence[PoolGroup], members: Members, rho: float,
-    planned: PlannedDemand | None = None,
+    planned: PlannedDemand | None = None, since: int = 0,
 ) -> Tail:  # fmt: skip
-    """The answer for every week of ``limit``, the amount by week above which there is too much."""
+    """The answer for every week of ``limit``, the amount by week above which there is too much.
+
+    Weeks before ``since`` are looked at for ``never`` only; their answers are nothing.
+    """
     chosen, blurred = _largest(members, demand.variance)
-    z = np.concatenate((few(rho), all_of(rho)))
-    count = len(few(rho))
+    situations = few(rho)
+    z = np.concatenate((situations, all_of(rho)))
     chances = given(members.probability, rho, z)
-    unnamed = unnamed_of(groups, members, z, rho)
-    crowd = with_deals(unnamed, members, ~chosen, chances)
+    crowd = with_deals(unnamed_of(groups, members, z, rho), members, ~chosen, chances)
     total = with_deals(crowd, members, chosen, chances)
-    large = _Large(members, chosen, blurred, chances, count)
-    never = _unlikely(limit - total.mean[-1], total.variance[-1], members.most.max(axis=0, initial=0.0), _NEVER)
-    overload, bands = _answers(limit, large, crowd, total, demand.variance)
-    more = np.flatnonzero(planned.mean > _NOTHING) if planned is not None else np.zeros(0, np.intp)
-    then = overload.copy()
-    if planned is not None and len(more):
-        # Nobody has named these deals yet: they are one more part of the crowd.
-        with_planned, _ = _answers(
-            limit[more],
-            large.at(more),
-            crowd.at(more).plus(planned, more),
-            total.at(more).plus(planned, more),
-            (demand.variance + planned.variance)[more],
-            only_overload=True,
-        )
-        # More demand is never less likely to be too much; what says so is rounding.
-        then[more] = np.maximum(overload[more], with_planned)
+    planned = planned or PlannedDemand(*np.zeros((3, len(limit))))
+    pool = _Pool(members, chosen, blurred, chances[: len(situations)], limit, demand.variance, planned)
+    never = _unlikely(limit - total.mean[-1], total.variance[-1], pool.size, _NEVER)
+    overload, bands, then = _answers(pool, crowd, total, since)
     return Tail(overload, list(bands), then, bool(never.all()))
 
 
 @dataclass(frozen=True)
-class _Large:
-    """The deals of each week that are taken as they are; the first ``few`` of ``chances`` are those to be computed."""
+class _Pool:
+    """What is known by week besides crowd and total; ``chosen`` are the deals taken as they are.
+
+    ``chances`` are the members' in the few situations that are computed.
+    """
 
     members: Members
     chosen: Flags
     blurred: Flags
     chances: Floats
-    few: int
-    weeks: Places | None = None
-    """Which weeks of the members' these are; None: all."""
+    limit: Floats
+    variance: Floats
+    planned: PlannedDemand
 
-    def at(self, weeks: Places) -> "_Large":
-        return _Large(self.members, self.chosen[:, weeks], self.blurred[weeks], self.chances, self.few, weeks)
+    @cached_property
+    def size(self) -> Floats:
+        """About the most that one deal asks."""
+        found: Floats = self.members.most.max(axis=0, initial=0.0)
+        return found
 
-    def of(self, by_week: Floats) -> Floats:
-        """The columns of these weeks."""
-        return by_week if self.weeks is None else by_week[:, self.weeks]
+    @cached_property
+    def _squares(self) -> Floats:
+        return np.asarray(np.einsum("mw,mw->w", self.members.variance, self.members.variance))
 
-    def lumps(self, rows: Places) -> Lumps:
-        where = rows if self.weeks is None else self.weeks[rows]
-        return _lumps(self.members, self.chosen[:, rows], where, self.chances[: self.few])
+    def clear(self, total: Moments) -> tuple[Flags, Flags]:
+        """In which weeks it is hardly ever too much, and in which it nearly always is."""
+        last = len(self.chances) - 1
+        never = _unlikely(self.limit - total.mean[last], total.variance[last], self.size)
+        return never, _unlikely(total.mean[0] - self.limit, total.variance[0], self.size)
+
+    def lumpy(self) -> Flags:
+        """Where one deal alone has much of the variance."""
+        own = np.where(self.chosen, self.members.variance, 0.0).max(axis=0, initial=0.0)
+        return np.asarray(own > _LUMPY * self.variance)
+
+    def guide(self, total: Moments, variance: Floats, weeks: Places) -> Guide:
+        """The more deals a week's variance comes from, the more closely answers follow its mean."""
+        shares = self._squares[weeks] / np.where(variance > 0, variance, 1.0)[weeks] ** 2
+        weight = np.clip(1 / np.maximum(shares, 1e-3) / 12 - 1 / 3, 0.0, 1.0)
+        return Guide.of(total.mean[:, weeks], total.variance[:, weeks], weight, len(self.chances))
 
 
-def _answers(
-    limit: Floats, large: _Large, crowd: Moments, total: Moments, variance: Floats, only_overload: bool = False
-) -> tuple[Floats, Floats]:
-    """P(more than the limit), and unless ``only_overload`` the bands, by week."""
-    count = large.few
-    size = large.of(large.members.most).max(axis=0, initial=0.0)
-    too_little = _unlikely(limit - total.mean[count - 1], total.variance[count - 1], size)
-    too_much = _unlikely(total.mean[0] - limit, total.variance[0], size)
-    some = size > 0
-    shares = large.of(large.members.variance) / np.where(variance > 0, variance, 1.0)
-    lumpy = (shares * large.chosen).max(axis=0, initial=0.0) > (np.inf if only_overload else _LUMPY)
-    matters = large.chosen.any(axis=0) & (~(too_little | too_much) | lumpy)
-    # The more deals a week's variance comes from, the more closely answers follow its mean.
-    weight = np.clip(1 / np.maximum((shares**2).sum(axis=0), 1e-3) / 12 - 1 / 3, 0.0, 1.0)
-    overload, bands = np.zeros(len(limit)), np.zeros((len(SHARES), len(limit)))
+def _answers(pool: _Pool, crowd: Moments, total: Moments, since: int) -> tuple[Floats, Floats, Floats]:
+    """P(more than the limit), the bands, and P(more than the limit) with what is planned, by week."""
+    count, weeks = len(pool.chances), len(pool.limit)
+    overload, bands, then = np.zeros(weeks), np.zeros((len(SHARES), weeks)), np.zeros(weeks)
+    more = np.flatnonzero((pool.planned.mean > _NOTHING) & (np.arange(weeks) >= since))
+    wider = total.plus(pool.planned)
+    clear, clear_then = pool.clear(total), pool.clear(wider)
+    open_question = ~np.logical_or(*clear)
+    open_question[more] |= ~np.logical_or(*clear_then)[more]
+    matters = pool.chosen.any(axis=0) & (open_question | pool.lumpy())
+    matters[:since] = False
     rest = np.flatnonzero(~matters)
-    nobody, by_moments = _nobody(count, len(rest)), total.at(rest)
-    overload[rest], bands[:, rest] = exact(
-        limit[rest], nobody, by_moments, by_moments, weight[rest], _POINTS, only_overload
+    portions = [(rest[rest >= since], _POINTS), *_buckets(np.flatnonzero(matters), pool.chosen, pool.blurred)]
+    sums: list[Sums] = []
+    over_then = np.zeros((count, weeks))
+    for rows, points in portions:
+        lumps, others = _nobody(count, len(rows)), total
+        if len(rows) and matters[rows[0]]:
+            lumps, others = _lumps(pool, rows), crowd
+        others = others.first(count).at(rows)
+        sums.append(sums_of(pool.limit[rows], lumps, others, points))
+        # Nobody has named the planned deals yet: they are one more part of the crowd.
+        some = np.flatnonzero(np.isin(rows, more))
+        where = rows[some]
+        over_then[:, where] = sums[-1].over_with(pool.limit[where], others.at(some).plus(pool.planned, where), some)
+    order = np.concatenate([rows for rows, _ in portions])
+    guide = pool.guide(total, pool.variance, order)
+    bands[:, order] = bands_of(sums, guide)
+    over = np.concatenate([each.over for each in sums], axis=1)
+    overload[order] = guide.over_all(over, pool.limit[order], np.arange(len(order)))
+    overload = _certain(overload, clear, pool.size)
+    then[more] = pool.guide(wider, pool.variance + pool.planned.variance, more).over_all(
+        over_then[:, more], pool.limit[more], np.arange(len(more))
     )
-    overload = np.where(some & too_little, 0.0, np.where(some & too_much, 1.0, overload))
-    for rows, points in _buckets(np.flatnonzero(matters), large.chosen, large.blurred):
-        here = crowd.at(rows), total.at(rows), weight[rows]
-        overload[rows], bands[:, rows] = exact(limit[rows], large.lumps(rows), *here, points, only_overload)
-    return overload, bands
+    # More demand is never less likely to be too much; what says so is rounding.
+    return overload, bands, np.maximum(overload, _certain(then, clear_then, pool.size))
+
+
+def _certain(overload: Floats, clear: tuple[Flags, Flags], size: Floats) -> Floats:
+    too_little, too_much = clear
+    return np.where((size > 0) & too_little, 0.0, np.where((size > 0) & too_much, 1.0, overload))
 
 
 def _largest(members: Members, variance: Floats) -> tuple[Flags, Flags]:
@@ -234,9 +260,11 @@ def _nobody(situations: int, weeks: int) -> Lumps:
     return Lumps(nothing, nothing, np.zeros((situations, weeks, 1)), np.zeros((weeks, 1), np.intp), (0.0,))
 
 
-def _lumps(members: Members, chosen: Flags, rows: Places, chances: Floats) -> Lumps:
+def _lumps(pool: _Pool, rows: Places) -> Lumps:
+    """The deals of these weeks that are taken as they are."""
+    members, chosen = pool.members, pool.chosen[:, rows]
     many = int(chosen.sum(axis=0).max())
     which = np.argsort(~chosen, axis=0, kind="stable")[:many].T
     there = np.take_along_axis(chosen.T, which, axis=1)
     amounts = members.asked[which, :, rows[:, None]] * there[..., None]
-    return Lumps(amounts, members.pushes[which], chances[:, which] * there, members.effort[which], members.cvs)
+    return Lumps(amounts, members.pushes[which], pool.chances[:, which] * there, members.effort[which], members.cvs)

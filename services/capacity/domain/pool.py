@@ -77,7 +77,8 @@ def project_pool(name: str, plan: Plan, axis: Axis, demand: Demand, capacity: Po
     slips: dict[str, Slip] = {}
     beyond = by_moments(base + of_deals.booked + of_deals.expected, of_deals.variance)
     if depth.tails and members is not None:
-        tail = tail_of(limit, of_deals, demand.groups(name), members, plan.uncertainty.win_correlation, planned)
+        rho, since = plan.uncertainty.win_correlation, axis.shown[0]
+        tail = tail_of(limit, of_deals, demand.groups(name), members, rho, planned, since)
     if tail.never and not capacity.backlog and not items_on(plan, name, "after-deals"):
         nothing = np.zeros(axis.count)
         waiting = Waiting(nothing, nothing, nothing)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.capacity.domain.copula import few, over_all
+from services.capacity.domain.copula import Guide, all_of, few
 from services.capacity.domain.copula import given as given_z
 from services.capacity.domain.normal import below, score
 from shared.schemas.deal import Line
@@ -144,6 +144,9 @@ def test_the_normal_distribution_is_the_one_of_math():
 @pytest.mark.parametrize("rho", [0.05, 0.3, 0.8])
 def test_over_all_situations_each_probability_is_what_it_was(rho):
     p = np.array([0.0, 0.01, 0.2, 0.5, 0.97, 1.0])
-    z = few(rho)
-    nothing = np.zeros((len(z) + 48, len(p)))
-    assert over_all(given_z(p, rho, z), nothing, np.zeros(len(p))) == pytest.approx(p, abs=1e-4)
+    z = np.concatenate((few(rho), all_of(rho)))
+    nothing = np.zeros((len(z), len(p)))
+    guide = Guide.of(nothing, nothing + 1.0, np.zeros(len(p)), len(few(rho)))
+    answers = given_z(p, rho, few(rho))
+    assert guide.over_all(answers, np.zeros(len(p)), np.arange(len(p))) == pytest.approx(p, abs=1e-4)
+    assert guide.roughly(answers) == pytest.approx(p, abs=0.05)
