@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
-from services.triggers.domain.gap import demand, missing, missing_together, need, with_planned
+from services.triggers.domain.gap import demand, missing, missing_together, need, with_planned, without_decided
 from services.triggers.domain.metrics import stressed
 from services.triggers.domain.observation import Scene, row_of, values_of
 from services.triggers.domain.responsible import end_of, last_hire_week, last_stop_week, people_needed
@@ -25,13 +25,17 @@ NAMED = 10
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """``size`` is missing effort in ``unit``; ``others`` the share of demand that no named deal explains."""
+    """``size`` is missing effort in ``unit``; ``others`` the share of demand that no named deal explains.
+
+    ``undecided`` is what would be missing had nothing been decided.
+    """
 
     pool: str | None
     unit: str = ""
     from_week: str | None = None
     to_week: str | None = None
     size: float = 0.0
+    undecided: float = 0.0
     slip_weeks: float | None = None
     weeks: list[Week] = field(default_factory=list)
     cause: list[TopDeal] = field(default_factory=list)
@@ -115,6 +119,7 @@ def _of_pool(rule: Rule, pool: str, episode: Episode, table: Table) -> Findings:
         from_week=episode.weeks[0] if episode.weeks else None,
         to_week=episode.weeks[-1] if episode.weeks else None,
         size=missing_together(rule.plan, pool, ahead),
+        undecided=missing_together(rule.plan, pool, map(without_decided, ahead)),
         weeks=[_week(position) for position in breached],
         cause=cause,
         others=others,

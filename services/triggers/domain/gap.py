@@ -34,6 +34,11 @@ def with_planned(position: Position) -> Position:
     )
 
 
+def without_decided(position: Position) -> Position:
+    """The position with the capacity it would have had nothing been decided; its chances are not known then."""
+    return msgspec.structs.replace(position, capacity=position.capacity - position.decided)
+
+
 def missing_together(plan: Plan, pool: str, positions: Iterable[Position]) -> float:
     """What is missing over several weeks of one pool.
 

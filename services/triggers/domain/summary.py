@@ -7,8 +7,12 @@ from services.triggers.domain.findings import Findings
 from shared.schemas.plan_fields import NEVER, WATCHED
 from shared.schemas.plan_triggers import Trigger
 from shared.schemas.position import TopDeal
+from shared.schemas.recalibration import Week
 
 _IN_A_SENTENCE = 3
+_COVERED = "what was decided covers it, as soon as a report confirms that"
+_A_CHANCE = 0.005
+"""What is said in whole percents is a chance from here on."""
 
 
 def summarise(trigger: Trigger, step: Step, found: Findings) -> str:
@@ -16,14 +20,34 @@ def summarise(trigger: Trigger, step: Step, found: Findings) -> str:
     scope = step.episode.scope
     if step.transition == "resolved":
         return f"{scope} is settled: {step.reason}."
-    clauses = list(_facts(trigger, scope, found))
     if step.transition == "mitigated":
-        clauses.append("what was decided covers it, as soon as a report confirms that")
-    else:
-        clauses += [clause for clause in (_because(found.cause), found.help_until) if clause]
+        return "; ".join(_covered(trigger, scope, found)) + "."
+    clauses = list(_facts(trigger, scope, found))
+    clauses += [clause for clause in (_because(found.cause), found.help_until) if clause]
     if step.transition in ("updated", "reopened"):
         clauses.append(step.reason)
     return "; ".join(clauses) + "."
+
+
+def _covered(trigger: Trigger, scope: str, found: Findings) -> Iterator[str]:
+    """What the decision covers, what it would be without it, and what is left all the same."""
+    if found.weeks:
+        yield f"{scope} {_span(found)}: {_COVERED}"
+        if found.undecided > found.size:
+            yield f"without it {_amount(found.undecided, found.unit)} would be missing to be safe"
+        yield from _left(found)
+        yield from _said(trigger.watch, found.values)
+        return
+    yield from _facts(trigger, scope, found)
+    yield _COVERED
+
+
+def _left(found: Findings) -> Iterator[str]:
+    worst = _worst(found)
+    if found.size > 0:
+        yield f"{_amount(found.size, found.unit)} are still missing to be safe"
+    if worst.overload >= _A_CHANCE:
+        yield f"a chance of overload of up to {worst.overload:.0%} is left ({worst.week})"
 
 
 def _facts(trigger: Trigger, scope: str, found: Findings) -> Iterator[str]:
@@ -59,13 +83,17 @@ def _number(value: float, unit: str) -> str:
 def _shortage(pool: str, found: Findings) -> str:
     if not found.weeks:
         return f"{pool} is breached {_span(found)}"
-    worst = max(found.weeks, key=lambda week: (week.overload, week.missing))
+    worst = _worst(found)
     if found.size <= 0:
         return f"{pool} is overloaded {_span(found)} with a chance of up to {worst.overload:.0%} ({worst.week})"
     return (
         f"{pool} is short of {_amount(found.size, found.unit)} {_span(found)} to be safe, "
         f"overloaded with a chance of up to {worst.overload:.0%} ({worst.week})"
     )
+
+
+def _worst(found: Findings) -> Week:
+    return max(found.weeks, key=lambda week: (week.overload, week.missing))
 
 
 def _slip(work: str, found: Findings) -> str:

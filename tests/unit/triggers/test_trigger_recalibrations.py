@@ -134,6 +134,40 @@ def test_a_breach_without_missing_effort_speaks_of_chance() -> None:
     assert "overloaded in 2026-W14 with a chance of up to 40%" in made.summary
 
 
+COVERED = "what was decided covers it, as soon as a report confirms that"
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        pytest.param(
+            [position(n, 0.0, p80=140.0, capacity=180.0, decided=80.0) for n in (1, 2)],
+            f"{COVERED}; without it 80 hours would be missing to be safe.",
+            id="wholly",
+        ),
+        pytest.param(
+            [position(1, 0.004, p80=90.0, decided=5.0), position(2, 0.0, p80=90.0)], f"{COVERED}.", id="nothing missing"
+        ),
+        pytest.param(
+            [position(1, 0.07, p80=130.0, capacity=150.0, decided=50.0), position(2, 0.0, p80=90.0)],
+            f"{COVERED}; without it 30 hours would be missing to be safe; "
+            "a chance of overload of up to 7% is left (2026-W15).",
+            id="a chance is left",
+        ),
+        pytest.param(
+            [position(1, 0.1, p80=170.0, capacity=150.0, decided=50.0), position(2, 0.0, p80=90.0)],
+            f"{COVERED}; without it 70 hours would be missing to be safe; 20 hours are still missing to be safe; "
+            "a chance of overload of up to 10% is left (2026-W15).",
+            id="in part",
+        ),
+    ],
+)
+def test_a_mitigated_one_says_what_the_decision_covers(after: list[Position], said: str) -> None:
+    made = told(at(0, *BREACHED, complete=True), at(1, *after))[1]
+    assert made.kind == "mitigated"
+    assert made.summary == f"implementation from 2026-W15 to 2026-W16: {said}"
+
+
 LATE = {"trigger": "late", "watch": "work", "where": {}, "when": "slip_weeks > 2", "clear": "slip_weeks <= 1"}
 
 
