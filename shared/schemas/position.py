@@ -17,7 +17,7 @@ class TopDeal(msgspec.Struct, frozen=True, omit_defaults=True):
     product: str = ""
 
 
-class Position(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+class Position(msgspec.Struct, frozen=True, omit_defaults=True):
     """The live capacity table's row, all amounts in the pool's ``unit`` for that week.
 
     ``capacity`` is what counts: a report's figure, else the plan's (``by_plan``), plus ``decided`` effects (included in

@@ -5,17 +5,23 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
+_NOTHING = 1e-9
+
 
 def backlog_of(demand: Floats, capacity: Floats, reported: dict[int, float]) -> Floats:
     """The undone work at the end of each week: B(w) = max(0, B(w-1) + D(w) - C(w)).
 
     What was ``reported`` for the start of a week stands instead of what was computed up to there.
     """
-    waiting = 0.0
-    undone = np.zeros(len(demand))
-    for week, (asked, can) in enumerate(zip(demand.tolist(), capacity.tolist(), strict=True)):
-        undone[week] = waiting = max(0.0, reported.get(week, waiting) + asked - can)
-    return undone
+    if not reported and (demand <= capacity).all():
+        return np.zeros(len(demand))
+    waiting, undone = 0.0, []
+    for week, more in enumerate((demand - capacity).tolist()):
+        waiting = reported.get(week, waiting) + more
+        if waiting < 0.0:
+            waiting = 0.0
+        undone.append(waiting)
+    return np.array(undone)
 
 
 def delay_of(backlog: Floats, capacity: Floats) -> Floats:
@@ -23,16 +29,17 @@ def delay_of(backlog: Floats, capacity: Floats) -> Floats:
 
     Beyond the last week its capacity goes on; without any capacity it is the least it can be, the weeks that are left.
     """
+    delay = np.zeros(len(capacity))
+    weeks = np.flatnonzero(backlog > _NOTHING)
+    if not len(weeks):
+        return delay
     done = np.concatenate(([0.0], np.cumsum(capacity)))
     last = float(capacity[-1])
-    count = len(capacity)
-    delay = np.zeros(count)
-    for week in np.flatnonzero(backlog > 1e-9).tolist():
-        target = done[week + 1] + backlog[week]
-        place = int(np.searchsorted(done, target - 1e-9))
-        if place <= count:
-            whole = place - week - 2
-            delay[week] = whole + (target - done[place - 1]) / (done[place] - done[place - 1])
-        else:
-            delay[week] = count - week - 1 + ((target - done[-1]) / last if last > 1e-9 else 0.0)
+    target = done[weeks + 1] + backlog[weeks]
+    place = np.searchsorted(done, target - _NOTHING)
+    inside = np.minimum(place, len(capacity))
+    before = done[inside - 1]
+    within = inside - weeks - 2 + (target - before) / np.maximum(done[inside] - before, _NOTHING)
+    beyond = len(capacity) - weeks - 1 + ((target - done[-1]) / last if last > _NOTHING else 0.0)
+    delay[weeks] = np.where(place <= len(capacity), within, beyond)
     return delay

@@ -1,18 +1,25 @@
 """Lines of deals gathered into groups that ask alike, and what a group asks of a pool."""
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from services.capacity.domain.book import BookCell
 from services.capacity.domain.kernels import Kernel
+from services.capacity.domain.moments import WEIGHTS, in_units, weights_of, weights_of_line
 from services.capacity.domain.tethers import Asking
 from services.capacity.domain.timing import Timing
 from shared.schemas.cell import CellKey
+from shared.schemas.plan import Product
 
 Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
+
+_NOTHING = 1e-9
 
 
 class PoolDemand(NamedTuple):
@@ -40,10 +47,20 @@ class Known(NamedTuple):
         """Deal, units and win probability of each line."""
         return list(zip(self.deals, self.units.tolist(), self.probability.tolist(), strict=True))
 
-    def without(self, deals: frozenset[str]) -> "Known":
+
+class GroupLines(NamedTuple):
+    """All lines of a group that are known by name and not of mere exposure; ``place`` is where they close."""
+
+    deals: list[str]
+    units: Floats
+    probability: Floats
+    place: Places
+
+    def without(self, deals: Set[str]) -> "GroupLines":
         """The lines of other deals."""
         stay = [number for number, deal in enumerate(self.deals) if deal not in deals]
-        return Known([self.deals[number] for number in stay], self.units[stay], self.probability[stay])
+        named = [self.deals[number] for number in stay]
+        return GroupLines(named, self.units[stay], self.probability[stay], self.place[stay])
 
 
 class PoolGroup(NamedTuple):
@@ -77,16 +94,114 @@ class PoolGroup(NamedTuple):
 
 @dataclass
 class Group:
-    """The cells of lines that ask alike, and what is known of them; whatever hangs on them is made when asked for."""
+    """The cells of lines that ask alike; whatever hangs on them is made when asked for, and kept until they change.
 
+    ``probability`` is that of the stage; None: it is not known.
+    """
+
+    product: Product
+    probability: float | None
     won: bool
     cells: dict[CellKey, tuple[BookCell, Timing]] = field(default_factory=dict)
-    known: dict[CellKey, Known] = field(default_factory=dict)
-    names: frozenset[str] | None = None
-    """Of all that are known; None: to be gathered anew."""
-    order: list[CellKey] = field(default_factory=list)
-    """The keys of ``cells`` in their order; empty: to be sorted anew."""
-    weights: Floats | None = None
-    """Where nothing is withheld or asks apart."""
     on: dict[str, tuple[Floats, Floats]] = field(default_factory=dict)
     """Moments and weights by pool."""
+    _known: dict[CellKey, Known] = field(default_factory=dict)
+    _weighs: dict[CellKey, Floats] = field(default_factory=dict)
+    _order: tuple[CellKey, ...] | None = None
+    _names: frozenset[str] | None = None
+    _lines: GroupLines | None = None
+    _weights: Floats | None = None
+
+    def put(self, key: CellKey, cell: BookCell | None, timing: Timing | None) -> bool:
+        """The cell of ``key`` now sums to this, or asks nothing; answers whether that changes the group."""
+        if cell is None or timing is None:
+            if self.cells.pop(key, None) is None:
+                return False
+            self._order = None
+        else:
+            if key not in self.cells:
+                self._order = None
+            self.cells[key] = (cell, timing)
+        self._known.pop(key, None)
+        self._weighs.pop(key, None)
+        self._names = self._lines = self._weights = None
+        self.on.clear()
+        return True
+
+    @property
+    def keys(self) -> tuple[CellKey, ...]:
+        """Of the cells, in a fixed order."""
+        if self._order is None:
+            self._order = tuple(sorted(self.cells, key=msgspec.structs.astuple))
+        return self._order
+
+    def known(self, key: CellKey) -> Known:
+        """The lines of a cell that are known by name."""
+        known = self._known.get(key)
+        if known is None:
+            members = self.cells[key][0].members
+            factor, fixed = in_units(self.product, key.basis)
+            of_stage = self.probability or 0.0
+            count = len(members)
+            units = np.full(count, fixed) if fixed is not None else np.array([m.q for m in members]) * factor
+            own = np.array([of_stage if m.p is None else m.p for m in members])
+            known = Known([m.deal for m in members], units, np.ones(count) if self.won else own)
+            self._known[key] = known
+        return known
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The deals of all lines that are known by name."""
+        if self._names is None:
+            self._names = frozenset(deal for key in self.cells for deal in self.known(key).deals)
+        return self._names
+
+    @property
+    def lines(self) -> GroupLines:
+        """The lines known by name of which anything is expected, in the order of ``keys``."""
+        if self._lines is None:
+            there = [key for key in self.keys if self.cells[key][1].counts != "exposure"]
+            known = [self.known(key) for key in there]
+            sizes = [len(each.deals) for each in known]
+            self._lines = GroupLines(
+                [deal for each in known for deal in each.deals],
+                np.concatenate([np.zeros(0), *(each.units for each in known)]),
+                np.concatenate([np.zeros(0), *(each.probability for each in known)]),
+                np.repeat(np.array([self.cells[key][1].place for key in there], np.intp), sizes),
+            )
+        return self._lines
+
+    def weights(self, lead: int, count: int) -> Floats:
+        """The weights of all lines by close week, beginning ``lead`` weeks before the axis."""
+        if self._weights is None:
+            self._weights = self.weights_without(lead, count, frozenset(), frozenset())
+        return self._weights
+
+    def weights_without(self, lead: int, count: int, withheld: Set[str], replaced: Set[str]) -> Floats:
+        """The same without lines that are ``withheld``; nor those ``replaced``, save where they are exposure only."""
+        weights = np.zeros((WEIGHTS, lead + count))
+        for key in self.keys:
+            timing = self.cells[key][1]
+            column = timing.place + lead
+            if not 0 <= column < weights.shape[1]:
+                continue
+            weighs = self._weighs_of(key)
+            out = withheld if timing.counts == "exposure" else withheld | replaced
+            if out and not out.isdisjoint((known := self.known(key)).deals):
+                for deal, units, chance in known.rows():
+                    if deal in out:
+                        weighs = weighs - weights_of_line(units, chance)
+                # What is left of a cell that is taken out whole is rounding, not demand.
+                weighs = np.where(np.abs(weighs) < _NOTHING, 0.0, weighs)
+            if timing.counts == "exposure":
+                weights[1, column] += weighs[1]
+            else:
+                weights[:, column] += weighs
+        return weights
+
+    def _weighs_of(self, key: CellKey) -> Floats:
+        weighs = self._weighs.get(key)
+        if weighs is None:
+            weighs = weights_of(self.cells[key][0], self.product, self.probability, self.won)
+            self._weighs[key] = weighs
+        return weighs

@@ -40,9 +40,13 @@ class Kernel:
         ``weights`` has a column for each close week, the first of them ``lead`` weeks before the first week computed
         (at least ``length`` - 1).
         """
-        windows = np.lib.stride_tricks.sliding_window_view(weights, self.length, axis=1)
         begin = lead - self.length + 1
-        return gather(np.einsum("jwl,jl->jw", windows[:, begin : begin + count], self._reversed))
+        width, step = weights.strides
+        # The windows of ``length`` close weeks that reach into each week, made without the cost of checking them.
+        windows: Floats = np.ndarray(
+            (len(weights), count, self.length), np.float64, weights, begin * step, (width, step, step)
+        )
+        return gather(np.einsum("jwl,jl->jw", windows, self._reversed))
 
     def spread_cumulative(self, weights: Floats, lead: int, count: int, start: int) -> Floats:
         """The same for all that is asked from week ``start`` up to each week."""

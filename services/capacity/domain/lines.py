@@ -43,17 +43,18 @@ def shapes_of(kernels: Sequence[Kernel], places: Places, count: int, since: int 
     for number, kernel in enumerate(kernels):
         efforts[number, : len(kernel.effort)] = kernel.effort
         pushes[number, : len(kernel.pushes)] = kernel.pushes
-    which = np.arange(len(kernels))[:, None, None]
-    weeks = np.arange(count)
-    after = weeks - places[:, None, None] - np.arange(late)[:, None]
+    which = np.arange(len(kernels))[:, None]
+    closing = places[:, None] + np.arange(late)
     if since is None:
-        table = np.pad(efforts, ((0, 0), (1, 1)))
-        return Shapes(table[which, np.clip(after + 1, 0, longest + 1)], pushes)
+        # Each is a window of its kernel, with nothing before and behind it.
+        table = np.pad(efforts, ((0, 0), (count, count)))
+        windows = np.lib.stride_tricks.sliding_window_view(table, count, axis=1)
+        return Shapes(windows[which, np.clip(count - closing, 0, count + longest)], pushes)
+    weeks = np.arange(count)
     totals = np.pad(np.cumsum(efforts, axis=1), ((0, 0), (1, 0)))
-    begin = since - places[:, None, None] - np.arange(late)[:, None]
-    before = totals[which, np.clip(begin, 0, longest)]
-    asked = totals[which, np.clip(after + 1, 0, longest)] - before
-    return Shapes(np.where(weeks >= since, asked, 0.0), pushes)
+    before = totals[which, np.clip(since - closing, 0, longest)]
+    upto = totals[which[:, :, None], np.clip(weeks - closing[:, :, None] + 1, 0, longest)]
+    return Shapes(np.where(weeks >= since, upto - before[:, :, None], 0.0), pushes)
 
 
 @dataclass(frozen=True)

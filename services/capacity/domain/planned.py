@@ -99,7 +99,7 @@ class Planned:
             weights = np.zeros((WEIGHTS, lead + count))
             # A Poisson stream is many deals of hardly any chance: the terms with p² and p³ are nothing.
             weights[[0, 1, 2, 4], lead:] = np.outer([1.0, 1.0, stream.size, stream.size**2], stream.units)
-            if self._plan.pools[pool].kind in ("stock", "budget"):
+            if self._tethers.is_cumulative(pool):
                 total += kernel.spread_cumulative(weights, lead, count, self._axis.start)
             else:
                 total += kernel.spread(weights, lead, count)

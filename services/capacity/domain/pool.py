@@ -72,7 +72,7 @@ def project_pool(name: str, plan: Plan, axis: Axis, demand: Demand, capacity: Po
     base, limit, of_deals, lines, _, first = asked_of(name, plan, axis, demand, capacity)
     planned = demand.planned_on(name)
     members = members_of(lines) if any(depth) else None
-    tail = from_moments(limit, of_deals, planned)
+    tail = from_moments(limit, of_deals, planned if planned.mean.any() else None)
     waiting: Waiting | None = None
     slips: dict[str, Slip] = {}
     beyond = by_moments(base + of_deals.booked + of_deals.expected, of_deals.variance)

@@ -1,6 +1,9 @@
 """A pool's rows of the capacity table: the bands of demand against capacity, how likely it is too little, and why."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import starmap
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +19,8 @@ from services.capacity.domain.rounding import figures
 from shared.schemas.position import Position
 
 Floats = npt.NDArray[np.float64]
+
+_NOTHING: Final = 1e-9
 
 
 @dataclass(frozen=True)
@@ -46,28 +51,21 @@ class PoolState:
 def positions_of(pool: PoolState, axis: Axis) -> list[Position]:
     """The pool's positions in the weeks shown."""
     shown = slice(*axis.shown)
+    weeks = axis.weeks[shown]
     total = pool.base + pool.of_deals
-    top = pool.askers.each_week(range(*axis.shown), total)
     columns = _columns(pool, total)
-    rows = figures(np.array([column[shown] for column in columns.values()])).T.tolist()
-    can = pool.capacity.counts[shown]
-    some = figures(can) > 0
-    utilised = figures(total[shown] / np.where(some, can, 1.0)).tolist()
-    reported = figures(np.nan_to_num(pool.capacity.reported[shown])).tolist()
-    said = (~np.isnan(pool.capacity.reported[shown])).tolist()
-    return [
-        Position(
-            pool=pool.name,
-            week=axis.weeks[axis.shown[0] + number],
-            unit=pool.unit,
-            reported=reported[number] if said[number] else None,
-            utilisation=utilised[number] if there else None,
-            top=top[number][0],
-            others=top[number][1],
-            **dict(zip(columns, rows[number], strict=True)),
-        )
-        for number, there in enumerate(some.tolist())
-    ]
+    can, said = pool.capacity.counts, pool.capacity.reported
+    columns["utilisation"] = total / np.where(can > _NOTHING, can, 1.0)
+    columns["reported"] = np.nan_to_num(said)
+    rounded = figures(np.array([column[shown] for column in columns.values()]))
+    found: dict[str, Sequence[object]] = dict(zip(columns, rounded.tolist(), strict=True))
+    some, reported = (found["capacity"], (~np.isnan(said[shown])).tolist())
+    found["utilisation"] = [use if there else None for use, there in zip(found["utilisation"], some, strict=True)]
+    found["reported"] = [amount if there else None for amount, there in zip(found["reported"], reported, strict=True)]
+    found["pool"], found["week"], found["unit"] = [pool.name] * len(weeks), weeks, [pool.unit] * len(weeks)
+    found["top"], found["others"] = pool.askers.each_week(range(*axis.shown), total)
+    # By place: naming two dozen fields fifty thousand times took a tenth of a projection.
+    return list(starmap(Position, zip(*(found[name] for name in Position.__struct_fields__), strict=True)))
 
 
 def _columns(pool: PoolState, total: Floats) -> dict[str, Floats]:
