@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
@@ -28,8 +28,9 @@ from headroom.load_events import loadable
 from headroom.load_mapping import MappingError, parse_mapping
 from headroom.load_rows import read_rows
 from headroom.plan import read_text
-from headroom.replay import Replay, Replayer
+from headroom.replay import QUIET, Replay, Replayer
 from headroom.replay_read import Ahead, Read
+from services.ingest.domain.values import FIRST_YEAR, LAST_YEAR
 from shared.errors import BadInput
 from shared.schemas.plan import Plan
 from shared.schemas.plan_file import parse_plan
@@ -42,11 +43,22 @@ Events = Annotated[
 Map = Annotated[Path | None, typer.Option("--map", metavar="MAPPING.yaml", help="What the columns of a CSV mean.")]
 From = Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day that is projected.")]
 To = Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="The last day.")]
+Gap = Annotated[
+    int,
+    typer.Option(
+        "--gap",
+        metavar="DAYS",
+        min=1,
+        max=36_500,
+        help="After so many days without an event those up to the next are passed over; one event by itself farther "
+        "ahead is taken for a slip and rejected.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Html = Annotated[Path | None, typer.Option("--html", metavar="OUT.html", help="Write pictures: one page by itself.")]
 
 _STEP = 1 << 20
-"""Bytes after which the progress bar moves."""
+"""Bytes after which the progress bar moves, of a large file."""
 WORTH_IT = 8 << 20
 """Bytes of a file beyond which other processes read ahead; to start them takes a part of a second."""
 MOST_PROCESSES = 3
@@ -59,6 +71,7 @@ def backtest(
     map_file: Map = None,
     first: From = None,
     last: To = None,
+    gap: Gap = QUIET.days,
     as_json: Json = False,
     html: Html = None,
 ) -> None:
@@ -66,25 +79,30 @@ def backtest(
 
     No broker and no database are needed. Ends with 3 when some events could not be used.
     """
+    days = _days(first, last)
+    if html is not None and not html.absolute().parent.is_dir():
+        raise typer.BadParameter(f"the folder of {html} does not exist", param_hint="--html")
     plan = parse_plan(read_text(plan_file), str(plan_file))
-    replayer = Replayer(plan, first.date() if first else None, last.date() if last else None)
+    replayer = Replayer(plan, *days, quiet=timedelta(days=gap))
     started = perf_counter()
     # Events live for a moment and are no part of cycles; looking for cycles among them takes long and finds nothing.
     gc.set_threshold(*COLLECT_AFTER)
     lines = _of_csv(events, map_file) if map_file is not None else _lines(events)
-    size = 0
+    size, step = 0, _step(events)
     with _bar(events, map_file is None) as moved, _read(lines, many=_are_many(events)) as each:
         for raw, ahead in each:
             if not replayer.take(raw, ahead):
                 break
             size += len(raw)
-            if size > _STEP:
-                moved(size)
+            if size > step:
+                moved(size, replayer.found)
                 size = 0
         found = replayer.end()
     rate = found.events / max(perf_counter() - started, 1e-9)
+    if found.unusable == found.events and not found.days:
+        raise _nothing(events, found, csv=map_file is not None)
     if html is not None:
-        html.write_text(page(plan, found), encoding="utf-8")
+        _write(html, page(plan, found))
     if as_json:
         print(json.dumps(summary(plan, found, rate), default=str))
     else:
@@ -108,6 +126,37 @@ def summary(plan: Plan, found: Replay, rate: float) -> dict[str, Any]:
         **episodes_as_json(found.hindsight),
         "calibration": calibration_as_json(found.calibration),
     }
+
+
+def _days(first: datetime | None, last: datetime | None) -> tuple[date | None, date | None]:
+    """The days between which is projected; a pair that leaves none ends with 2."""
+    for name, day in (("--from", first), ("--to", last)):
+        if day is not None and not FIRST_YEAR <= day.year < LAST_YEAR:
+            raise typer.BadParameter(f"{day:%Y-%m-%d} is not from {FIRST_YEAR} to {LAST_YEAR - 1}", param_hint=name)
+    if first is not None and last is not None and last < first:
+        raise typer.BadParameter(f"{last:%Y-%m-%d} is before --from {first:%Y-%m-%d}", param_hint="--to")
+    return first.date() if first else None, last.date() if last else None
+
+
+def _nothing(file: Path, found: Replay, *, csv: bool) -> BadInput:
+    """Why there is nothing to tell."""
+    if not found.events:
+        return BadInput("it holds no event to replay", where=str(file))
+    (number, reason), many = found.rejected[0], f"none of its {found.events:,} events can be used"
+    do = "" if csv else "Each line must be one CloudEvent in JSON; a CSV needs --map."
+    return BadInput(many, where=str(file), why=f"event {number}: {reason}", do=do)
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInput("the page cannot be written", where=str(file), why=error.strerror or str(error)) from None
+
+
+def _step(file: Path) -> int:
+    """Bytes after which the bar moves: a hundredth of a small file, whose few events may span many days."""
+    return min(_STEP, file.stat().st_size // 100) if file.exists() else _STEP
 
 
 def _are_many(file: Path) -> bool:
@@ -162,7 +211,12 @@ def _bar(file: Path, known: bool) -> Iterator[Any]:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("Replaying", total=total)
-        yield lambda size: progress.advance(task, size)
+
+        def moved(size: int, found: Replay) -> None:
+            day = f" {found.days[-1].day}" if found.days else ""
+            progress.update(task, advance=size, description=f"Replaying{day}")
+
+        yield moved
 
 
 def _show(plan: Plan, found: Replay, rate: float) -> None:

@@ -5,15 +5,16 @@ at the start of each day (of the plan's time zone) the cells that changed are ta
 frame is shown to the triggers. The clock is the newest time that an event has told.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from headroom.calibration import Calibration, Reliability
 from headroom.hindsight import Hindsight, Watcher
-from headroom.replay_forecasts import ForecastDay, forecast_days
+from headroom.replay_days import Day, pool_days, work_days
+from headroom.replay_forecasts import forecast_days
 from headroom.replay_read import Ahead, Read, read
 from services.capacity.domain import contribution
 from services.capacity.domain.cells import Cells
@@ -32,45 +33,12 @@ from shared.schemas.report import Report, record_key
 from shared.schemas.signal import Signal
 
 _DAY: Final = timedelta(days=1)
+QUIET: Final = timedelta(days=366)
+"""An event later than that after all before it may be a slip: it counts only if the next one is no farther from it."""
 _SETTLED: Final = timedelta(seconds=2)
 """After a day of very many events the projection takes them for a load, and says so; so much later it is over."""
 MOST_REJECTED: Final = 1000
 """Events that could not be used are all counted, and so many of them kept with their reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class PoolDay:
-    """A pool as it was projected on a day: this week's use, the worst of the weeks shown, the first overloaded week."""
-
-    pool: str
-    utilisation: float | None
-    overload: float
-    late: float
-    backlog: float
-    backlog_mean: float
-    first_overloaded: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class WorkDay:
-    """A work item as it was projected on a day."""
-
-    work: str
-    finish: str | None
-    slip_weeks: float
-    slip_mean: float
-    late: float
-
-
-@dataclass(frozen=True, slots=True)
-class Day:
-    """One projection, at the start of ``day``; ``events`` were taken in since the one before."""
-
-    day: date
-    events: int
-    pools: list[PoolDay]
-    work: list[WorkDay]
-    forecasts: list[ForecastDay] = field(default_factory=list)
 
 
 @dataclass
@@ -88,10 +56,19 @@ class Replay:
     calibration: list[Reliability] = field(default_factory=list)
 
 
+class _Far(NamedTuple):
+    """An event far ahead of all before it, put aside until the next one tells whether time went on or it is a slip."""
+
+    number: int
+    at: int
+    said: DealChange | Report | Signal
+
+
 class Replayer:
     """Takes events in one after the other; ``first`` and ``last`` are the days that are projected, None: all.
 
-    ``also`` is shown each frame after the triggers have seen it.
+    ``also`` is shown each frame after the triggers have seen it. After ``quiet`` without an event, the days up to the
+    next are passed over, and one event by itself beyond it is rejected: it would take the clock with it.
     """
 
     def __init__(
@@ -101,6 +78,7 @@ class Replayer:
         last: date | None = None,
         depth: Depth = WHOLE,
         also: Callable[[Frame], object] = lambda frame: None,
+        quiet: timedelta = QUIET,
     ) -> None:
         self._plan, self._first, self._last = plan, first, last
         self._zone = ZoneInfo(plan.timezone)
@@ -117,6 +95,9 @@ class Replayer:
         self._clock: int | None = None
         """Milliseconds since the epoch, as events tell their time."""
         self._next: int | None = None
+        self._quiet = quiet // timedelta(milliseconds=1)
+        self._far: _Far | None = None
+        self._number = 0
         self._taken = 0
         self._upto = 0
         self._book_time = 0
@@ -128,24 +109,22 @@ class Replayer:
         ``ahead`` is what it says, when it was read before.
         """
         at, said = ahead or read(raw, self._clock)
-        if not isinstance(said, tuple) and self._end is not None and at >= self._end:
-            return False
-        self.found.events += 1
+        self._number += 1
         if isinstance(said, tuple):
-            self._reject(*said)
+            self._reject(self._number, *said)
             return True
-        if self._next is None or at >= self._next:
-            self._move_to(at)
-        elif self._clock is None or at > self._clock:
-            self._clock = at
-        try:
-            self._put(said)
-        except Unusable as error:
-            self._reject(error.reason, error.why)
-        return True
+        if self._far is not None and not self._decide(self._far, at):
+            return False
+        if self._clock is not None and at - self._clock > self._quiet:
+            self._far = _Far(self._number, at, said)
+            return True
+        return self._take(self._number, at, said)
 
     def end(self) -> Replay:
         """Project what is left; answers all of it."""
+        if self._far is not None:
+            self._decide(self._far, None)
+        self.found.rejected.sort()
         if self._clock is not None:
             if self._last is not None:
                 self._move_to(_ms(self._start_of(self._last)))
@@ -158,10 +137,37 @@ class Replayer:
             self.found.calibration = self._calibration.found()
         return self.found
 
-    def _reject(self, reason: str, why: str) -> None:
+    def _decide(self, far: _Far, at: int | None) -> bool:
+        """Take ``far`` in or reject it, now that the next event is ``at`` (None: there is none); as ``take``."""
+        self._far = None
+        if at is not None and abs(at - far.at) <= self._quiet:
+            return self._take(*far)
+        if self._end is None or far.at < self._end:
+            assert self._clock is not None  # or nothing is far from it
+            days = (far.at - self._clock) // (_DAY // timedelta(milliseconds=1))
+            why = f"its time {_moment(far.at).isoformat()} is {days:,} days after all before it, and no other is near"
+            self._reject(far.number, "far-ahead", why)
+        return True
+
+    def _take(self, number: int, at: int, said: DealChange | Report | Signal) -> bool:
+        if self._end is not None and at >= self._end:
+            return False
+        if self._next is None or at >= self._next:
+            self._move_to(at)
+        elif self._clock is None or at > self._clock:
+            self._clock = at
+        try:
+            self._put(said)
+            self.found.events += 1
+        except Unusable as error:
+            self._reject(number, error.reason, error.why)
+        return True
+
+    def _reject(self, number: int, reason: str, why: str) -> None:
+        self.found.events += 1
         self.found.unusable += 1
         if len(self.found.rejected) < MOST_REJECTED:
-            self.found.rejected.append((self.found.events, f"{reason}: {why}"))
+            self.found.rejected.append((number, f"{reason}: {why}"))
 
     def _put(self, said: DealChange | Report | Signal) -> None:
         self._taken += 1
@@ -187,7 +193,8 @@ class Replayer:
             self._clock, self._next = at, _ms(self._start_of(max(begin + _DAY, self._first or date.min)))
         while self._next <= at:
             self._project(self._next)
-            self._next = _ms(self._start_of(self._day_of(self._next) + _DAY))
+            following = self._day_of(self._next) + _DAY
+            self._next = _ms(self._start_of(self._day_of(at) if at - self._next > self._quiet else following))
         self._clock = max(self._clock, at)
 
     def _day_of(self, at: int) -> date:
@@ -228,7 +235,9 @@ class Replayer:
         day = now.astimezone(self._zone).date()
         week = frame.week if frame is not None else None
         forecasts = forecast_days(self._projector.told.forecasts.values())
-        self.found.days.append(Day(day, self._taken, list(self._pools(week)), list(self._work()), forecasts))
+        pools = list(pool_days(self._plan, self._projector.positions.values(), week))
+        work = list(work_days(self._projector.work.values()))
+        self.found.days.append(Day(day, self._taken, pools, work, forecasts))
         self._taken = 0
 
     def _show(self, frame: Frame | None) -> None:
@@ -236,27 +245,6 @@ class Replayer:
             self._watcher.see(frame)
             self._calibration.see(frame)
             self._also(frame)
-
-    def _pools(self, week: str | None) -> Iterator[PoolDay]:
-        by_pool: dict[str, list[Position]] = {name: [] for name in self._plan.pools}
-        for row in self._projector.positions.values():
-            by_pool[row.pool].append(row)
-        for pool, rows in by_pool.items():
-            present = next((row for row in rows if row.week == week), None)
-            over = sorted(row.week for row in rows if row.headroom < 0)
-            yield PoolDay(
-                pool=pool,
-                utilisation=present.utilisation if present is not None else None,
-                overload=max((row.overload for row in rows), default=0.0),
-                late=max((row.late for row in rows), default=0.0),
-                backlog=max((row.backlog for row in rows), default=0.0),
-                backlog_mean=max((row.backlog_mean for row in rows), default=0.0),
-                first_overloaded=over[0] if over else None,
-            )
-
-    def _work(self) -> Iterator[WorkDay]:
-        for item in self._projector.work.values():
-            yield WorkDay(item.work, item.finish, item.slip_weeks, item.slip_mean, item.late)
 
 
 def replay(
