@@ -14,7 +14,7 @@ import aiohttp
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from shared.topics import CELLS, DEALS, EPISODES, POSITIONS, REPORTS
+from shared.topics import CELLS, DEALS, EPISODES, FORECASTS, POSITIONS, REPORTS
 from tests.faults.harness import killpoints, plan
 from tests.faults.harness.load import TIMEOUT, Load
 from tests.faults.harness.log import Log
@@ -25,7 +25,7 @@ from tests.waiting import eventually
 PASSED_WITHIN = 45.0
 RECOVERS_WITHIN = 150.0
 SHARDED = ("normalise", "fold")
-COMPACTED = (DEALS, REPORTS, CELLS, POSITIONS, EPISODES)
+COMPACTED = (DEALS, REPORTS, CELLS, POSITIONS, FORECASTS, EPISODES)
 
 
 class Void(Exception):
