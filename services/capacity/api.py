@@ -14,7 +14,8 @@ import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from starlette.responses import Response
 
-from services.capacity.store import Projection, ReadingModels, Snapshot
+from services.capacity.store.projection import Projection
+from services.capacity.store.reading import ReadingModels, Snapshot
 from shared.access import requires
 from shared.errors import NotReady
 from shared.http import answer_while_database_is_away

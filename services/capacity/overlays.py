@@ -22,7 +22,7 @@ from services.capacity.domain.overlay_plan import Finding, UnfitOverlay, plan_of
 from services.capacity.domain.projector import PlanInForce
 from services.capacity.domain.what_if import compared, described
 from services.capacity.live import Live, LiveBook
-from services.capacity.store import ReadingModels
+from services.capacity.store.reading import ReadingModels
 from shared.access import requires
 from shared.errors import NotReady
 from shared.problems import Problem

@@ -16,7 +16,7 @@ from services.capacity.domain.cell_lines import lines_of, name_in, unnamed
 from services.capacity.domain.contribution import decode
 from services.capacity.domain.forking import fork
 from services.capacity.live import Live, LiveBook
-from services.capacity.store import ReadingModels
+from services.capacity.store.reading import ReadingModels
 from shared.access import requires
 from shared.problems import Problem
 from shared.schemas import deal as deals

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from services.capacity import metrics
-from services.capacity.store import Changes, Projection, Writing, WritingModels
+from services.capacity.store.projection import Projection
+from services.capacity.store.writing import Changes, Writing, WritingModels
 from shared.clock import Clock, WallClock
 from shared.db import patiently
 from shared.errors import HeadroomError

@@ -11,7 +11,8 @@ from services.capacity.agents.project import ProjectShard
 from services.capacity.domain.projector import Projector
 from services.capacity.live import LiveBook
 from services.capacity.metrics import views_series
-from services.capacity.store import ReadingModels, WritingModels
+from services.capacity.store.reading import ReadingModels
+from services.capacity.store.writing import WritingModels
 from services.capacity.views import PublishedPlans, ViewsSink
 from shared.access import Keys
 from shared.db import create_engine

@@ -16,7 +16,7 @@ import pytest
 from headroom import topics
 from headroom.local.ports import free_ports
 from headroom.local.postgres import EmbeddedPostgres
-from services.capacity.store import ReadingModels
+from services.capacity.store.reading import ReadingModels
 from shared.access import hash_key, new_key
 from shared.db import create_engine, upgrade
 from shared.schemas import deal, frame

@@ -6,7 +6,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import text
 
-from services.capacity.store import ReadingModels
+from services.capacity.store.reading import ReadingModels
 from services.notifier.store.deliveries import Deliveries
 from shared.db import MIGRATIONS, create_engine, upgrade
 

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.capacity.store import ReadingModels, WritingModels
+from services.capacity.store.reading import ReadingModels
+from services.capacity.store.writing import WritingModels
 from services.capacity.views import ViewsSink
 from shared.db import create_engine, upgrade
 from shared.schemas import deal, frame

@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from headroom.local.ports import free_ports
 from services.capacity.api import install
-from services.capacity.store import ReadingModels, WritingModels
+from services.capacity.store.reading import ReadingModels
+from services.capacity.store.writing import WritingModels
 from services.capacity.views import PublishedPlans, ViewsSink
 from shared.access import Keys, hash_key, new_key
 from shared.db import create_engine, upgrade

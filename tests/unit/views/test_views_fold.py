@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.capacity.store import Changes
+from services.capacity.store.writing import Changes
 from services.capacity.views import PublishedPlans, fold, last_of_each
 from shared.schemas import deal
 from shared.schemas.deal import Deal
