@@ -1,10 +1,12 @@
 """Which pools come first when more have changed than one frame is to bear.
 
 On a busy system every frame would otherwise wait for all of the pools that changed meanwhile, and the one that was
-tipped with them. What moved most goes first; what waits gains with every frame, so that nothing waits for ever.
+tipped with them. What moved most goes first, and while something moved far, little else goes with it, so that the next
+frame is soon there. What waits gains with every frame, so that nothing waits for ever.
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +16,12 @@ from services.capacity.domain.demand import Demand
 
 Floats = npt.NDArray[np.float64]
 
-_PATIENCE = 0.05
+_FAR: Final = 0.05
+"""Share of a week's capacity: who moved by so much is not to be kept waiting by those who moved less."""
+_PATIENCE: Final = 0.05
 """Share of a week's capacity: waiting for one frame counts as much as having moved by so much."""
+_BESIDE: Final = 3
+"""One in so many of a frame's pools may have moved little, while another moved far."""
 
 
 class PoolQueue:
@@ -24,6 +30,7 @@ class PoolQueue:
     def __init__(self, at_once: int | None) -> None:
         self._at_once = at_once
         self._moved: dict[str, float] = {}
+        self._waited: dict[str, int] = {}
         self._told: dict[str, Floats] = {}
 
     def __bool__(self) -> bool:
@@ -32,28 +39,45 @@ class PoolQueue:
     def clear(self) -> None:
         """Nothing waits any more."""
         self._moved.clear()
+        self._waited.clear()
 
     def told(self, name: str, demand: Demand, capacity: PoolCapacity) -> None:
         """The pool was projected as it stands now."""
-        self._moved.pop(name, None)
+        self._leave(name)
         if self._at_once is not None:
             self._told[name] = _headroom(name, demand, capacity)
 
     def take(self, changed: Iterable[str], demand: Demand, capacities: Mapping[str, PoolCapacity]) -> set[str]:
         """The pools to be projected now; the others wait for the next frame. All were told under this plan and day."""
-        changed = set(changed)
-        if self._at_once is None or len(changed | self._moved.keys()) <= self._at_once:
-            taken = changed | self._moved.keys()
-            self._moved.clear()
-            return taken
+        if self._at_once is None:
+            return set(changed)
         for name in changed:
             self._moved[name] = max(self._moved.get(name, 0.0), self._since(name, demand, capacities[name]))
-        first = sorted(self._moved, key=lambda name: (-self._moved[name], name))[: self._at_once]
-        for name in first:
-            del self._moved[name]
+        taken = self._first(self._at_once)
+        for name in taken:
+            self._leave(name)
         for name in self._moved:
-            self._moved[name] += _PATIENCE
-        return set(first)
+            self._waited[name] = self._waited.get(name, 0) + 1
+        return taken
+
+    def _first(self, most: int) -> set[str]:
+        far = {name for name, moved in self._moved.items() if moved >= _FAR}
+        others = max(most // _BESIDE, 1) if far else most
+        taken: set[str] = set()
+        for name in sorted(self._moved, key=lambda name: (-self._claim(name), name)):
+            if len(taken) == most:
+                break
+            if name in far or others:
+                taken.add(name)
+                others -= name not in far
+        return taken
+
+    def _claim(self, name: str) -> float:
+        return self._moved[name] + _PATIENCE * self._waited.get(name, 0)
+
+    def _leave(self, name: str) -> None:
+        self._moved.pop(name, None)
+        self._waited.pop(name, None)
 
     def _since(self, name: str, demand: Demand, capacity: PoolCapacity) -> float:
         """How far the pool's headroom moved since it was projected, as a share of a week's capacity."""

@@ -74,6 +74,15 @@ def test_what_moved_most_comes_first_and_everything_in_the_end(book: Book) -> No
     assert book.told() == set()
 
 
+def test_beside_what_moved_far_little_goes_that_moved_less(book: Book) -> None:
+    book.sell({"pool-0": 0.2, "pool-1": 0.3, "pool-2": 30.0, "pool-3": 0.4})
+    assert book.told() == {"pool-2", "pool-3"}
+    assert book.told() == {"pool-0", "pool-1"}
+    assert book.told() == set()
+    book.sell({"pool-0": 0.1})
+    assert book.told() == {"pool-0"}, "alone it waits for nothing"
+
+
 def test_what_waits_is_not_overtaken_for_ever(book: Book) -> None:
     book.sell({"pool-0": 1.0, "pool-1": 10.0, "pool-2": 10.0})
     waited = 0
