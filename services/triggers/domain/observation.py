@@ -7,14 +7,8 @@ from services.triggers.domain.burn import Slacks
 from services.triggers.domain.fields import Row
 from services.triggers.domain.gap import missing, missing_together
 from services.triggers.domain.rules import BOOK, Rule
-from services.triggers.domain.sights import (
-    DealSight,
-    ForecastSight,
-    MilestoneSight,
-    PoolSight,
-    ReportSight,
-    SignalSight,
-)
+from services.triggers.domain.sights import PoolSight, ReportSight, SignalSight
+from services.triggers.domain.sights_of_sales import DealSight, ForecastSight, MilestoneSight
 from services.triggers.domain.table import Table
 from shared.schemas.episode import Episode
 from shared.schemas.plan_conditions import Condition

@@ -11,6 +11,7 @@ from shared.db import create_engine, upgrade
 from tests.integration.notifier.process import System
 from tests.integration.notifier.process import system as make_system
 from tests.integration.notifier.receiver import Receiver
+from tests.integration.notifier.service import Service, serving
 
 
 @pytest.fixture
@@ -40,3 +41,10 @@ async def system(kafka: str, topic_prefix: str, database_url: str, tmp_path: Pat
     """Topics and a database on which notifier processes can be started; the first of them migrates."""
     async with make_system(kafka, topic_prefix, database_url, tmp_path) as system:
         yield system
+
+
+@pytest.fixture
+async def service(migrated_url: str) -> AsyncIterator[Service]:
+    """The notifier without Kafka, its API served."""
+    async with serving(migrated_url) as service:
+        yield service

@@ -1,16 +1,20 @@
 """The notifier without Kafka: its API served on loopback, its worker, stream and upkeep running."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from ipaddress import IPv4Network
 from typing import Any
 
 import aiohttp
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.notifier.app import Notifier, create_app
 from services.notifier.settings import DeliverySettings, NotifierSettings
-from shared.access import hash_key
+from shared.access import api_keys, hash_key, new_key
 from shared.http import serve
 from shared.settings import HttpSettings
 from tests.integration.notifier.process import KEY, free_port
@@ -64,3 +68,12 @@ async def _answers(service: Service) -> bool:
         return (await service.call("GET", "/healthz"))[0] == 200
     except aiohttp.ClientConnectionError:
         return False
+
+
+async def key(engine: AsyncEngine, *scopes: str, person: str | None = None) -> dict[str, str]:
+    """A fresh key with these scopes, as a header."""
+    made = new_key()
+    row = {"id": str(uuid.uuid4()), "name": "test", "hash": hash_key(made), "scopes": list(scopes), "person": person}
+    async with engine.begin() as connection:
+        await connection.execute(sa.insert(api_keys).values(**row, created=datetime.now(UTC)))
+    return {"X-API-Key": made}
