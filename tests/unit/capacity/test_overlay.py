@@ -1,34 +1,26 @@
 """Overlays against the same changes made to the deals themselves and projected from nothing."""
 
-import copy
-from datetime import date, timedelta
-from pathlib import Path
-
 import msgspec
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from services.capacity.domain import contribution
 from services.capacity.domain.cell_lines import NotInBook
 from services.capacity.domain.overlay import lay, named_in
 from services.capacity.domain.overlay_change import merged
-from services.capacity.domain.overlay_plan import LARGEST_TEXT, UnfitOverlay, merge, plan_of
+from services.capacity.domain.overlay_plan import UnfitOverlay, plan_of
 from services.capacity.domain.pool import WHOLE, Depth
 from services.capacity.domain.projector import PlanInForce, Projector
 from services.capacity.domain.what_if import compared
 from shared.errors import PlanError
 from shared.schemas.deal import Deal, Line, Stamp, decode, encode
-from shared.schemas.plan import Plan
-from shared.schemas.plan_file import canonical_json, parse_plan
 from shared.schemas.report import Report, record_key
 from shared.schemas.what_if import WhatIf
 from tests.unit.capacity.books import NOW, Partition
+from tests.unit.capacity.changed_deals import BOOKS, CHANGES, changed, is_meant
 from tests.unit.capacity.deals import deal
 from tests.unit.capacity.plans import plan, work_pool
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
-TODAY = date(2026, 3, 30)
 NEED = {"pool": "eng", "effort": 10.0, "curve": {"shape": "list", "amounts": [3.0, 5.0, 2.0]}}
 POOLS = {
     "eng": work_pool(60.0, hire={"lead_weeks": 2, "ramp": [0.5, 1.0], "hours": 30, "attrition": 0.0,
@@ -83,81 +75,6 @@ def by_week(projector: Projector) -> dict:
     """The cells of a book whatever their months: of a cell that moves, all lines are taken to close in one month."""
     cells = (projector.book.cell(key) for key in projector.book)
     return merged([msgspec.structs.replace(cell, key=msgspec.structs.replace(cell.key, month="")) for cell in cells])
-
-
-# What the changes mean, said once more for whole deals of one line.
-
-
-def stage_class(one: Deal) -> str:
-    return {"won": "won", "lost": "lost"}.get(one.stage or "", "open")
-
-
-def is_meant(one: Deal, of: dict) -> bool:
-    (line,) = one.lines
-    if "ids" in of and one.id not in of["ids"]:
-        return False
-    if "segments" in of and one.segment not in of["segments"]:
-        return False
-    if "products" in of and line.product not in of["products"]:
-        return False
-    if "stages" in of:
-        return one.stage in of["stages"]
-    return "ids" in of or stage_class(one) == of.get("class", "open")
-
-
-def changed(one: Deal, change: dict) -> Deal:
-    one = copy.deepcopy(one)
-    (line,) = one.lines
-    if "outcome" in change:
-        one.stage, one.probability, line = change["outcome"], None, msgspec.structs.replace(line, probability=None)
-    if "stage" in change:
-        one.stage = change["stage"]
-    if "probability" in change and stage_class(one) == "open":
-        line = msgspec.structs.replace(line, probability=change["probability"])
-    if "close" in change:
-        one.close = date.fromisoformat(change["close"])
-    if "close_later_weeks" in change and one.close is not None:
-        one.close += timedelta(weeks=change["close_later_weeks"])
-    if "outcome" in change and "close" not in change:
-        one.close = max(one.close or TODAY, TODAY)
-    if "custom" in change:
-        one.custom = change["custom"]
-    one.lines = [line]
-    return one
-
-
-SOLD = st.builds(
-    lambda number, product, quantity, p, stage, close, segment, custom: Deal(
-        id=f"crm/{number}", source="crm", object=str(number), version=1, stage=stage, close=close, segment=segment,
-        custom=custom, lines=[Line(product, quantity=quantity, probability=p)],
-    ),
-    number=st.integers(0, 9),
-    product=st.sampled_from(["basic", "enterprise"]),
-    quantity=st.sampled_from([0.5, 1.0, 2.0, 3.0]),
-    p=st.sampled_from([None, 0.2, 0.7]),
-    stage=st.sampled_from(["qualified", "pushed", "won", "lost"]),
-    close=st.none() | st.integers(-3, 6).map(lambda n: TODAY + timedelta(weeks=n, days=1)),
-    segment=st.sampled_from(["", "smb"]),
-    custom=st.booleans(),
-)  # fmt: skip
-BOOKS = st.lists(SOLD, min_size=1, max_size=8, unique_by=lambda one: one.id)
-
-WHICH = st.one_of(
-    st.fixed_dictionaries({"segments": st.just(["smb"])}),
-    st.fixed_dictionaries({"products": st.just(["basic"])}, optional={"class": st.sampled_from(["open", "won"])}),
-    st.fixed_dictionaries({"stages": st.sampled_from([["qualified"], ["won", "pushed"]])}),
-    st.fixed_dictionaries({"ids": st.lists(st.integers(0, 9).map("crm/{}".format), min_size=1, max_size=3)}),
-)
-WHAT = st.one_of(
-    st.fixed_dictionaries({"outcome": st.sampled_from(["won", "lost"])}),
-    st.fixed_dictionaries({"stage": st.sampled_from(["qualified", "pushed"])}),
-    st.fixed_dictionaries({"close": st.sampled_from(["2026-04-08", "2026-05-06"])}),
-    st.fixed_dictionaries({"close_later_weeks": st.integers(-2, 4)}),
-    st.fixed_dictionaries({"probability": st.sampled_from([0.0, 0.5, 1.0])}),
-    st.fixed_dictionaries({"custom": st.booleans()}),
-    st.fixed_dictionaries({"outcome": st.just("won"), "close_later_weeks": st.integers(0, 2)}),
-)
-CHANGES = st.lists(st.tuples(WHICH, WHAT), min_size=1, max_size=3)
 
 
 @settings(max_examples=40, deadline=None)
@@ -294,47 +211,6 @@ def test_parts_of_the_plan_or_all_of_it_may_change():
         laid_over(deals, WhatIf.model_validate({"plan_text": "plan: x"}), live)
 
 
-MANY = {f"p{number}": work_pool(60.0) for number in range(400)}
-WIDE = canonical_json(plan(MANY, {}, horizon_weeks=260)).decode()
-"""The text of a plan with more positions than may be asked about."""
-
-
-@pytest.mark.parametrize(
-    ("overlay", "said"),
-    [
-        ({"plan_text": "x" * (LARGEST_TEXT + 1)}, "the plan has 400,001 characters and would hold up other questions"),
-        ({"plan_text": WIDE}, "400 pools over 260 weeks are 104,000 positions"),
-        (
-            {"plan_changes": {"horizon_weeks": 260, "pools": MANY}},
-            "402 pools over 260 weeks are 104,520 positions, 60,000 are possible",
-        ),
-    ],
-    ids=["text", "plan", "changes"],
-)
-def test_a_plan_too_large_to_ask_about_is_refused_with_its_place_and_what_to_do(overlay, said):
-    with pytest.raises(UnfitOverlay) as wrong:
-        plan_of(IN_FORCE, WhatIf.model_validate(overlay))
-    ((path, reason),) = wrong.value.findings
-    assert path == tuple(overlay)
-    assert reason.startswith(said)
-    assert "plan_changes" in reason or "horizon_weeks" in reason, "it says what to do instead"
-
-
-def test_a_plan_as_large_as_the_one_in_force_may_be_asked_about():
-    in_force = PlanInForce("wide@1", parse_plan(WIDE, "plan.yaml"))
-    assert len(plan_of(in_force, WhatIf.model_validate({"plan_text": WIDE})).plan.pools) == 400
-
-
-@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*/plan.yaml")), ids=lambda file: file.parent.name)
-def test_a_published_plan_can_be_changed_in_part(file):
-    """Published, a plan says all its defaults, and is still the plan that it was."""
-    published = Plan.model_validate_json(canonical_json(parse_plan(file.read_text(), str(file))))
-    overlay = WhatIf.model_validate({"plan_changes": {"horizon_weeks": 20}})
-    changed = plan_of(PlanInForce("small@1", published), overlay).plan
-    assert changed.horizon_weeks == 20
-    assert changed.model_copy(update={"horizon_weeks": published.horizon_weeks}) == published
-
-
 def test_what_the_plan_does_not_know_is_named_with_its_place():
     said = {
         "capacity": [
@@ -379,18 +255,3 @@ def test_the_answer_names_what_changes_most_and_says_how_much_changes():
     (pool, _) = whole["pools"]
     assert pool["after"]["demand"] > pool["before"]["demand"]
     assert "milestones" not in whole, "they are the same"
-
-
-def test_merging_is_that_of_rfc_7396():
-    table = [
-        ({"a": "b"}, {"a": "c"}, {"a": "c"}),
-        ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
-        ({"a": "b"}, {"a": None}, {}),
-        ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
-        ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
-        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
-        ({"a": "foo"}, {"a": {"b": 1}}, {"a": {"b": 1}}),
-        ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
-    ]
-    for target, changes, wanted in table:
-        assert merge(target, changes) == wanted
