@@ -1,4 +1,4 @@
-"""What the changes of an overlay mean, said once more for whole deals of one line, and such deals and changes at random."""
+"""What the changes of an overlay mean, said once more for whole deals of one line; such deals and changes at random."""
 
 import copy
 from datetime import date, timedelta
