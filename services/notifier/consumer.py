@@ -18,7 +18,7 @@ from shared.schemas.trace import passage_in
 from shared.streams.dead_letters import BrokenLimit, dead_letter
 from shared.streams.shards import Batch, Outgoing, Record
 
-NUL = "\\u0000"
+NUL = rb"\u0000"
 
 
 class RecalibrationSink:
@@ -71,7 +71,7 @@ class RecalibrationSink:
 
 def _arrival(record: Record) -> Arrival:
     value = record.value or b""
-    if NUL.encode() in value:
+    if NUL in value:
         # PostgreSQL has no such character; nothing that writes recalibrations has a use for it.
         raise ValueError("the record has a NUL character")
     recorded = datetime.fromtimestamp(record.timestamp / 1000, UTC)

@@ -10,6 +10,8 @@ EVALUATED_TYPE = "headroom.evaluated.v1"
 
 Phase = Literal["clear", "pending", "firing", "mitigated"]
 Severity = Literal["info", "warning", "critical"]
+SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
+"""From the mildest to the worst."""
 
 
 class Asked(msgspec.Struct, frozen=True):

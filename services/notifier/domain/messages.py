@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from services.notifier.domain.routing import SEVERITIES
 from shared.schemas import recalibration as recalibrations
+from shared.schemas.episode import SEVERITIES
 from shared.schemas.recalibration import Recalibration
 
 TEST = "test"

@@ -3,13 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.schemas.episode import Severity
-from shared.schemas.recalibration import Kind, Recalibration
-
-SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
-"""From the mildest to the worst."""
-
-KINDS: tuple[Kind, ...] = ("firing", "updated", "mitigated", "reopened", "resolved")
+from shared.schemas.episode import SEVERITIES, Severity
+from shared.schemas.recalibration import Recalibration
 
 
 @dataclass(frozen=True, slots=True)

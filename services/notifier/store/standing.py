@@ -7,6 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.notifier.store.subscriptions import PAUSED
 from services.notifier.store.tables import subscriptions
 
 # Whatever was answered counts, also before it was reopened: that somebody looks at it is what this is about.
@@ -25,8 +26,6 @@ LATE = sa.text("""
                WHERE decisions.recalibration = asking.id AND decisions.kind IN ('decided', 'overridden'))) AS decide
     FROM asking
 """)
-
-PAUSED = "paused by its owner"
 
 
 @dataclass(frozen=True, slots=True)

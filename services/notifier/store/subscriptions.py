@@ -14,6 +14,9 @@ from services.notifier.domain.signing import Secret
 from services.notifier.store.grouped import close
 from services.notifier.store.tables import deliveries, secrets, subscriptions
 
+PAUSED = "paused by its owner"
+"""Why a subscription is not enabled that its owner paused."""
+
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
@@ -73,7 +76,7 @@ class Subscriptions:
         if isinstance(values.get("filters"), Filters):
             values["filters"] = values["filters"].stored()
         if "enabled" in values:
-            values["disabled_reason"] = None if values["enabled"] else "paused by its owner"
+            values["disabled_reason"] = None if values["enabled"] else PAUSED
         changed = (
             sa.update(subscriptions)
             .where(subscriptions.c.id == key, subscriptions.c.deleted.is_(None))

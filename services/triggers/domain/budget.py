@@ -9,14 +9,12 @@ from collections.abc import Collection, Iterable
 
 from msgspec.structs import replace
 
-from shared.schemas.episode import Asked, Episode
-
-_RANK = {"info": 0, "warning": 1, "critical": 2}
+from shared.schemas.episode import SEVERITIES, Asked, Episode
 
 
 def rank(episode: Episode) -> int:
     """How severe it is; a higher one is asked first."""
-    return _RANK[episode.severity]
+    return SEVERITIES.index(episode.severity)
 
 
 def spend(episode: Episode, owners: list[str], known: Iterable[Episode], *, week: str, limit: int) -> Episode:
@@ -30,7 +28,7 @@ def spend(episode: Episode, owners: list[str], known: Iterable[Episode], *, week
     used = dict.fromkeys(owners, 0)
     others = (one for one in known if (one.trigger, one.scope) != (episode.trigger, episode.scope))
     for asked in (asked for singly in (*(one.singly for one in others), earlier) for asked in singly):
-        if asked.week == week and _RANK[asked.severity] >= _RANK[episode.severity]:
+        if asked.week == week and SEVERITIES.index(asked.severity) >= rank(episode):
             for owner in used.keys() & set(asked.owners):
                 used[owner] += 1
     if min(used.values()) >= limit:

@@ -26,7 +26,7 @@ from msgspec.structs import replace
 
 from services.triggers.domain.identity import recalibration_id
 from services.triggers.domain.observation import Observation
-from shared.schemas.episode import Ended, Episode
+from shared.schemas.episode import SEVERITIES, Ended, Episode
 from shared.schemas.plan_triggers import Trigger
 from shared.schemas.recalibration import Kind
 
@@ -36,7 +36,6 @@ WORSE = 1.2
 FORGET_AFTER = timedelta(days=90)
 """How long after it was resolved a recalibration stays on the log."""
 
-_SEVERITIES = ("info", "warning", "critical")
 _AT_ONCE = timedelta(0)
 _DAY = timedelta(days=1)
 
@@ -209,7 +208,7 @@ def _worsen(before: Episode, seen: Observation, trigger: Trigger) -> Step:
 
 
 def _worse(before: Episode, now: Episode, seen: Observation) -> str | None:
-    if _SEVERITIES.index(now.severity) > _SEVERITIES.index(before.severity):
+    if SEVERITIES.index(now.severity) > SEVERITIES.index(before.severity):
         return f"its severity rose to {now.severity}"
     if (now.weeks[:1], now.weeks[-1:]) != (before.weeks[:1], before.weeks[-1:]):
         return f"it now reaches from {now.weeks[0]} to {now.weeks[-1]}"

@@ -1,13 +1,17 @@
 """Routing: every filter, alone and together, against an oracle that counts objections."""
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notifier.domain.routing import KINDS, SEVERITIES, Filters, filters_from, route
-from shared.schemas.recalibration import Recalibration
+from services.notifier.domain.routing import Filters, filters_from, route
+from shared.schemas.episode import SEVERITIES
+from shared.schemas.recalibration import Kind, Recalibration
 from tests.unit.notifier.asked import MOMENT, recalibration
 
+KINDS = get_args(Kind)
 POOLS, TRIGGERS = ("implementation", "engineering", "support"), ("overcommitted", "slip")
 
 recalibrations = st.builds(
