@@ -25,43 +25,42 @@ class Askers:
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
-        self.expected: Floats = lines.expected
-        """By deal and week."""
 
     def top(self, weeks: slice, total: float) -> tuple[list[TopDeal], float]:
         """The deals that ask most in ``weeks`` together, and the share of ``total`` that is not theirs."""
-        effort = self.expected[:, weeks].sum(axis=1, keepdims=True)
+        effort = self._expected(weeks).sum(axis=0, keepdims=True)
         (named,), (others,) = self._named(effort, np.array([total]))
         return named, others
 
     def each_week(self, weeks: range, total: Floats) -> tuple[list[list[TopDeal]], list[float]]:
         """The same for every one of ``weeks`` by itself; ``total`` is by week of the axis."""
         chosen = slice(weeks.start, weeks.stop)
-        return self._named(self.expected[:, chosen], total[chosen])
+        return self._named(self._expected(chosen), total[chosen])
+
+    def _expected(self, weeks: slice) -> Floats:
+        """What is expected of each deal, by week and deal."""
+        lines = self._lines
+        by_line = lines.shapes.mean[:, weeks].T.take(lines.shape, axis=1)
+        by_line *= lines.units * lines.probability
+        return by_line if len(lines.first) == len(lines) else np.add.reduceat(by_line, lines.first, axis=1)
 
     def _named(self, effort: Floats, total: Floats) -> tuple[list[list[TopDeal]], list[float]]:
-        """By column of ``effort``; the first deal comes first where two ask the same."""
-        if not len(effort):
+        """By row of ``effort``, which is used up; the first deal comes first where two ask the same."""
+        if not effort.shape[1]:
             return [[] for _ in total], np.where(total > 0, 1.0, 0.0).tolist()
-        order = _largest(effort)
-        largest = np.take_along_axis(effort, order, axis=0)
-        column, rank = np.nonzero(((largest > _NOTHING) & (total > 0)).T)
-        deal, asked, whole = order[rank, column], largest[rank, column], total[column]
-        amounts, shares = figures(np.array([asked, np.minimum(asked / whole, 1.0)]))
-        shared = np.bincount(column, shares, len(total))
+        order, largest = _largest(effort)
+        week, rank = np.nonzero(((largest > _NOTHING) & (total > 0)).T)
+        deal, asked, whole = order[rank, week], largest[rank, week], total[week]
+        lines, line = self._lines, self._main[deal]
+        table = np.array([asked, np.minimum(asked / whole, 1.0), lines.probability[line]])
+        amounts, shares, chances = figures(table)
+        shared = np.bincount(week, shares, len(total))
         others = figures(np.where(total > 0, np.maximum(1.0 - shared, 0.0), 0.0)).tolist()
-        known = dict(zip((asking := np.unique(deal)).tolist(), self._of(asking), strict=True))
-        rows = zip(deal.tolist(), amounts.tolist(), shares.tolist(), strict=True)
-        tops = [TopDeal((said := known[number])[0], amount, share, said[1], said[2]) for number, amount, share in rows]
-        ends = np.searchsorted(column, np.arange(len(total) + 1)).tolist()
+        names = map(lines.deals.__getitem__, deal.tolist())
+        products = map(lines.products.__getitem__, lines.group[line].tolist())
+        tops = list(map(TopDeal, names, amounts.tolist(), shares.tolist(), chances.tolist(), products))
+        ends = np.searchsorted(week, np.arange(len(total) + 1)).tolist()
         return [tops[begin:end] for begin, end in pairwise(ends)], others
-
-    def _of(self, deals: Places) -> list[tuple[str, float, str]]:
-        """Of each deal its name, and probability and product of the line that asks most."""
-        lines, line = self._lines, self._main[deals]
-        names = [lines.deals[number] for number in deals.tolist()]
-        products = [lines.products[number] for number in lines.group[line].tolist()]
-        return list(zip(names, figures(lines.probability[line]).tolist(), products, strict=True))
 
     @cached_property
     def _main(self) -> Places:
@@ -73,12 +72,16 @@ class Askers:
         return np.asarray(order[lines.first])
 
 
-def _largest(effort: Floats) -> Places:
-    """The ``TOP`` largest of each column, largest first; the earlier row first where two are the same."""
-    left = np.array(effort.T, order="C")
-    columns = np.arange(len(left))
-    order = np.empty((min(TOP, len(effort)), len(left)), np.intp)
-    for rank in order:
-        rank[:] = left.argmax(axis=1)
-        left[columns, rank] = -1.0
-    return order
+def _largest(effort: Floats) -> tuple[Places, Floats]:
+    """The places of the ``TOP`` largest of each row of ``effort``, and what they are; largest first.
+
+    Of two that are the same the earlier comes first. ``effort`` is used up.
+    """
+    rows = np.arange(len(effort))
+    found = min(TOP, effort.shape[1])
+    order, largest = np.empty((found, len(effort)), np.intp), np.empty((found, len(effort)))
+    for rank in range(found):
+        order[rank] = best = effort.argmax(axis=1)
+        largest[rank] = effort[rows, best]
+        effort[rows, best] = -1.0
+    return order, largest

@@ -5,6 +5,7 @@ is every open stage that wins at least three times in four.
 """
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
@@ -47,32 +48,33 @@ class Bookings:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._closings: dict[CellKey, Closing] = {}
-        self._aimed = {milestone.product for milestone in plan.milestones.values()}
+        self._entered: dict[str, dict[CellKey, Closing]] = {}
+        """What is won or in commitment, by week."""
+        self._aimed: dict[str, dict[CellKey, Closing]] = {one.product: {} for one in plan.milestones.values()}
+        """What milestones are about, by product."""
 
     def put(self, key: CellKey, cell: BookCell | None) -> None:
         """The cell of ``key`` now sums to this; None: it is gone."""
         closing = closing_of(key, cell, self._plan) if cell is not None else None
-        if closing is None:
-            self._closings.pop(key, None)
-        else:
-            self._closings[key] = closing
+        aimed = self._aimed.get(key.product)
+        if aimed is not None:
+            _put(aimed, key, closing)
+        if key.week:
+            _put(self._entered.setdefault(key.week, {}), key, closing if closing and closing.entered else None)
 
     def states(self, today: date) -> list[BookingState]:
         """By product, and of everything first; products of which nothing closes in these weeks are left out."""
         present = week_of(today)
         last = add_weeks(present, -1)
-        trend = {add_weeks(last, -number) for number in range(1, TREND_WEEKS + 1)}
+        trend = [add_weeks(last, -number) for number in range(1, TREND_WEEKS + 1)]
         elapsed = 1 + ((today - monday(present)).days + 1) / 7
         now: dict[str, list[float]] = defaultdict(lambda: [0.0] * 3)
         before: dict[str, list[float]] = defaultdict(lambda: [0.0] * 3)
-        for closing in self._closings.values():
-            into = now if closing.week in (present, last) else before if closing.week in trend else None
-            if into is None or not closing.entered:
-                continue
-            for product in (EVERYTHING, closing.product):
-                for at, amount in enumerate((closing.lines, closing.units, closing.value)):
-                    into[product][at] += amount
+        for into, weeks in ((now, [present, last]), (before, trend)):
+            for closing in (each for week in weeks for each in self._entered.get(week, {}).values()):
+                for product in (EVERYTHING, closing.product):
+                    for at, amount in enumerate((closing.lines, closing.units, closing.value)):
+                        into[product][at] += amount
         made = []
         for product in sorted(now.keys() | before.keys()):
             rate, units, value = (figure(amount / elapsed) for amount in now[product])
@@ -82,13 +84,20 @@ class Bookings:
 
     def milestones(self, today: date) -> list[MilestoneState]:
         """Every milestone of the plan as it stands on ``today``, in the plan's order."""
-        aimed = [closing for closing in self._closings.values() if closing.product in self._aimed]
-        return [_stands(name, milestone, aimed, today) for name, milestone in self._plan.milestones.items()]
+        milestones = self._plan.milestones.items()
+        return [_stands(name, one, self._aimed[one.product].values(), today) for name, one in milestones]
 
 
-def _stands(name: str, milestone: Milestone, aimed: list[Closing], today: date) -> MilestoneState:
+def _put(into: dict[CellKey, Closing], key: CellKey, closing: Closing | None) -> None:
+    if closing is None:
+        into.pop(key, None)
+    else:
+        into[key] = closing
+
+
+def _stands(name: str, milestone: Milestone, aimed: Collection[Closing], today: date) -> MilestoneState:
     """A week across a month's end counts in both parts, so windows that end with a month are exact."""
-    inside = [c for c in aimed if c.product == milestone.product and milestone.from_ <= c.day <= milestone.due]
+    inside = [closing for closing in aimed if milestone.from_ <= closing.day <= milestone.due]
     return MilestoneState(
         milestone=name,
         product=milestone.product,

@@ -4,7 +4,8 @@ What a line asks of a pool lies in certain weeks after its close; so a cost or a
 week, for each kind of line, and is looked up for every row of the margin table at once.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
@@ -22,6 +23,7 @@ Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
 _LITTLE: Final = 1e-9
+_NOBODY: Final = np.zeros(0, np.intp)
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,11 @@ class PoolWeeks:
 
 def pool_weeks(rows: Sequence[Position], cost: Floats, axis: Axis, cumulative: bool) -> PoolWeeks:
     """From the pool's positions in the weeks shown, and the cost of its overload by week of the axis."""
+    said = [
+        (row.base + row.booked + row.expected, row.capacity, row.delay_weeks, row.booked + row.expected) for row in rows
+    ]
     table = np.zeros((4, axis.count))
-    for at, row in enumerate(rows, axis.shown[0]):
-        deals = row.booked + row.expected
-        table[:, at] = row.base + deals, row.capacity, row.delay_weeks, deals
+    table[:, slice(*axis.shown)] = np.array(said).reshape(-1, 4).T
     deals = table[3]
     rate = np.where(deals > _LITTLE, cost / np.maximum(deals, _LITTLE), 0.0)
     return PoolWeeks(table[0], table[1], table[2], rate, cumulative)
@@ -84,7 +87,8 @@ class Delivery:
         self._count = 0
         self._asking: dict[str, set[Asking]] = {}
         """By pool, what the costs and delays that are known hang on it for."""
-        self._efforts: dict[Asking, list[tuple[str, float]]] = {}
+        self._names = sorted(tethers.pools)
+        self._efforts = _Efforts(_NOBODY, _NOBODY, _NOBODY, np.zeros(0))
 
     def put(self, pool: str, weeks: PoolWeeks) -> None:
         """The pool now stands so."""
@@ -104,14 +108,19 @@ class Delivery:
             for pool in changed:
                 there = self.pools[pool].utilisation(weeks)
                 use[pool] = None if there is None else figure(there)
-            known = Uses(use, sorted(use, key=lambda pool: (-(use[pool] or 0.0), pool)))
+            pools = [pool for pool in self._names if pool in use]
+            order = np.argsort([-(use[pool] or 0.0) for pool in pools], kind="stable")
+            known = Uses(use, [pools[place] for place in order.tolist()])
             self._uses[weeks.start] = self._count, known
         return known
 
+    @property
+    def costly(self) -> bool:
+        """Whether effort beyond capacity costs anything anywhere."""
+        return any(weeks.costly for weeks in self.pools.values())
+
     def costs(self, askings: Sequence[Asking], asking: Floats, place: Floats) -> Floats:
         """Of one unit of each row: ``asking`` is a place in ``askings``, ``place`` where the row closes."""
-        if not any(weeks.costly for weeks in self.pools.values()):
-            return np.zeros(len(asking))
         return self._look_up(self._cost, askings, asking, place)
 
     def delays(self, askings: Sequence[Asking], asking: Floats, place: Floats) -> Floats:
@@ -166,17 +175,29 @@ class Delivery:
         windows = np.lib.stride_tricks.sliding_window_view(padded, length)
         return np.asarray(windows[:, int(asked[0]) :].max(axis=1))
 
-    def effort(self, units: Iterable[tuple[Asking, float]]) -> dict[str, float]:
-        """What so many units of each ask of each pool in all, in the pool's unit."""
-        total: dict[str, float] = {}
-        for asking, amount in units:
-            for pool, effort in self._efforts_of(asking):
-                total[pool] = total.get(pool, 0.0) + amount * effort
-        return total
+    def effort(self, askings: Sequence[Asking], asking: Places, units: Floats) -> dict[str, float]:
+        """What so many ``units`` of each ask of each pool in all, in the pool's unit; ``asking`` as for ``costs``."""
+        if len(askings) > len(self._efforts.number):
+            self._efforts = self._efforts.with_more([self._tethers.of(one) for one in askings], self._names)
+        of = self._efforts
+        counts = of.number[asking]
+        at = np.arange(counts.sum()) + np.repeat(of.first[asking] - np.cumsum(counts) + counts, counts)
+        total = np.bincount(of.pool[at], np.repeat(units, counts) * of.effort[at], len(self._names))
+        return {self._names[pool]: float(total[pool]) for pool in np.flatnonzero(total).tolist()}
 
-    def _efforts_of(self, asking: Asking) -> list[tuple[str, float]]:
-        found = self._efforts.get(asking)
-        if found is None:
-            kernels = self._tethers.of(asking)
-            found = self._efforts[asking] = [(pool, float(kernel.effort.sum())) for pool, kernel in kernels.items()]
-        return found
+
+class _Efforts(NamedTuple):
+    """Effort of one unit of each that asks: ``number`` pools from place ``first`` of ``pool`` and ``effort`` on."""
+
+    first: Places
+    number: Places
+    pool: Places
+    effort: Floats
+
+    def with_more(self, kernels: Sequence[Mapping[str, Kernel]], names: Sequence[str]) -> "_Efforts":
+        """The same with the ``kernels`` of those that are not in it yet; pools are places in ``names``, in order."""
+        more = kernels[len(self.number) :]
+        pool = np.array([bisect_left(names, name) for each in more for name in each], np.intp)
+        effort = np.array([float(kernel.effort.sum()) for each in more for kernel in each.values()])
+        number = np.append(self.number, np.array([len(each) for each in more], np.intp))
+        return _Efforts(np.cumsum(number) - number, number, np.append(self.pool, pool), np.append(self.effort, effort))

@@ -6,6 +6,7 @@ fixed order. So an update gives the very numbers a full projection gives.
 """
 
 from collections.abc import Mapping, Sequence
+from operator import is_not
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,10 @@ from services.capacity.domain.actuals import Actual
 from services.capacity.domain.asking_apart import AskingApart
 from services.capacity.domain.axis import Axis
 from services.capacity.domain.book import BookCell
-from services.capacity.domain.groups import Group, PoolDemand, PoolGroup
+from services.capacity.domain.groups import Gathered, Group, GroupLines, PoolDemand, PoolGroup, gathered
 from services.capacity.domain.hiring import Openings
 from services.capacity.domain.kernels import Kernel
-from services.capacity.domain.lines import Lines, Places, Shapes, shapes_of
+from services.capacity.domain.lines import Lines, Places, Shapes
 from services.capacity.domain.moments import EXPOSURE, MEAN, THIRD, VARIANCE
 from services.capacity.domain.planned import Planned, PlannedDemand
 from services.capacity.domain.tethers import Asking, Tethers, asking_of
@@ -45,6 +46,7 @@ class Demand:
         self._dirty_groups: set[Asking] = set()
         self._dirty_pools: set[str] = set(plan.pools)
         self._summed: dict[str, PoolDemand] = {}
+        self._gathered: dict[Asking, tuple[tuple[GroupLines, ...], Gathered]] = {}
 
     def put(self, key: CellKey, cell: BookCell | None) -> None:
         """The cell of ``key`` now sums to this; None: it is gone."""
@@ -145,53 +147,43 @@ class Demand:
 
     def lines(self, pool: str) -> Lines:
         """The lines known by name that are expected to ask something of ``pool``."""
-        withheld, replaced = self._withheld.get(pool, _NOBODY), self._apart.replaced(pool)
         groups = self.groups(pool)
-        known = [self._groups[asking].lines for asking in sorted(self._on_pool[pool])]
-        if replaced:
-            known = [each.without(replaced) for each in known]
-        alone = groups[len(known) :]
-        deals = [deal for each in known for deal in each.deals] + [one.deal for one in alone]
-        sizes = [*(len(each.deals) for each in known), *(1 for _ in alone)]
-        units = np.concatenate([*(each.units for each in known), np.ones(len(alone))])
-        chances = np.array([one.probability for one in alone])
-        probability = np.concatenate([*(each.probability for each in known), chances])
-        place = np.concatenate([*(each.place for each in known), np.zeros(len(alone), np.intp)])
-        names = sorted(set(deals) - withheld)
-        number_of = {deal: number for number, deal in enumerate(names)}
-        deal_of = np.array([number_of.get(deal, -1) for deal in deals], np.intp)
-        order = np.argsort(deal_of, kind="stable")
-        order = order[deal_of[order] >= 0]
-        group = np.repeat(np.arange(len(sizes)), sizes)[order]
-        return self._lines(pool, groups, names, deal_of[order], units[order], probability[order], group, place[order])
-
-    def _lines(
-        self, pool: str, groups: Sequence[PoolGroup], deals: list[str], deal: Places, units: Floats,
-        probability: Floats, group: Places, place: Places,
-    ) -> Lines:  # fmt: skip
-        first = int(place.min(initial=0))
-        width = int(place.max(initial=0)) - first + 1
-        alike, shape = np.unique(group * width + (place - first), return_inverse=True)
-        won = np.array([one.won for one in groups], bool)
+        of = self._gather(pool, groups)
         cv = np.array([one.kernel.effort_cv for one in groups])
-        kernels = [groups[number].kernel for number in (alike // width).tolist()]
+        won = np.array([one.won for one in groups], bool)
+        kernels = [groups[number].kernel for number in of.shapes[0].tolist()]
         return Lines(
-            deals=deals,
-            deal=deal,
+            deals=of.deals,
+            deal=of.deal,
             products=[one.asking.product for one in groups],
-            units=units,
-            probability=probability,
-            open=~won[group],
-            group=group,
-            place=place,
-            shape=shape,
-            shapes=self.shapes(pool, kernels, alike % width + first),
-            cv=cv[group],
+            units=of.units,
+            probability=of.probability,
+            open=~won[of.group],
+            group=of.group,
+            place=of.place,
+            shape=of.shape,
+            shapes=self.shapes(pool, kernels, of.shapes[1]),
+            cv=cv[of.group],
         )
+
+    def _gather(self, pool: str, groups: Sequence[PoolGroup]) -> Gathered:
+        withheld, replaced = self._withheld.get(pool, _NOBODY), self._apart.replaced(pool)
+        askings = sorted(self._on_pool[pool])
+        known = tuple(self._groups[asking].lines for asking in askings)
+        alone = groups[len(known) :]
+        chances = np.array([one.probability for one in alone])
+        apart = GroupLines([one.deal for one in alone], np.ones(len(alone)), chances, np.zeros(len(alone), np.intp))
+        if withheld or replaced or not askings:
+            return gathered([each.without(replaced) if replaced else each for each in known], apart, withheld)
+        # What asks one pool of a product asks its others too.
+        before = self._gathered.get(askings[0])
+        if before is None or len(before[0]) != len(known) or any(map(is_not, before[0], known)):
+            before = self._gathered[askings[0]] = known, gathered(known, apart, withheld)
+        return before[1]
 
     def shapes(self, pool: str, kernels: list[Kernel], places: Places) -> Shapes:
         """What one unit asks of ``pool``, for each kernel with its close place."""
-        return shapes_of(kernels, places, self._axis.count, self._axis.start if self.is_cumulative(pool) else None)
+        return Shapes(kernels, places, self._axis.count, self._axis.start if self.is_cumulative(pool) else None)
 
     def week(self, place: int) -> str:
         """The name of the week at ``place``, on the axis or not."""

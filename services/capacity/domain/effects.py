@@ -1,7 +1,7 @@
 """What owners said about capacity: reports, and decisions that count until a report confirms them or time is over."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 import msgspec
@@ -71,12 +71,20 @@ class Reports:
         """The recalibrations whose decided effect somebody has reported as there."""
         return frozenset(r.confirms for r in self._by_key.values() if r.confirms and not r.withdrawn)
 
+    def ages(self, pools: Iterable[str], now: datetime) -> dict[str, float | None]:
+        """By pool, seconds since its last report that still counts; None when there is none."""
+        found: dict[str, float | None] = {}
+        at = now.timestamp()
+        for pool in pools:
+            if pool not in self._newest:
+                self._newest[pool] = max((r.stamp.time for r in self._counting(pool)), default=None)
+            newest = self._newest[pool]
+            found[pool] = None if newest is None else max(at - newest / 1000, 0.0)
+        return found
+
     def age(self, pool: str, now: datetime) -> float | None:
-        """Seconds since the pool's last report that still counts; None when there is none."""
-        if pool not in self._newest:
-            self._newest[pool] = max((r.stamp.time for r in self._counting(pool)), default=None)
-        newest = self._newest[pool]
-        return None if newest is None else max(now.timestamp() - newest / 1000, 0.0)
+        """The same of one pool."""
+        return self.ages([pool], now)[pool]
 
 
 class Decisions:

@@ -1,6 +1,6 @@
 """Lines of deals gathered into groups that ask alike, and what a group asks of a pool."""
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -205,3 +205,41 @@ class Group:
             weighs = weights_of(self.cells[key][0], self.product, self.probability, self.won)
             self._weighs[key] = weighs
         return weighs
+
+
+class Gathered(NamedTuple):
+    """The lines of several groups, those of one deal side by side in the order of deals.
+
+    ``deal`` is a line's place in ``deals``, ``group`` that of its group, ``shape`` in ``shapes``, by which lines have
+    group and close week in common: their groups and places.
+    """
+
+    deals: list[str]
+    deal: Places
+    units: Floats
+    probability: Floats
+    group: Places
+    place: Places
+    shape: Places
+    shapes: tuple[Places, Places]
+
+
+def gathered(known: Sequence[GroupLines], apart: GroupLines, withheld: Set[str]) -> Gathered:
+    """The lines of all groups but of deals ``withheld``; those ``apart`` are a group each, behind the others."""
+    every = (*known, apart)
+    deals = [deal for each in every for deal in each.deals]
+    units, probability, place = (
+        np.concatenate([each[column] for each in every]) for column in range(1, len(GroupLines._fields))
+    )
+    sizes = [*(len(each.deals) for each in known), *(1 for _ in apart.deals)]
+    names = sorted(set(deals) - withheld)
+    number_of = {deal: number for number, deal in enumerate(names)}
+    deal_of = np.array([number_of.get(deal, -1) for deal in deals], np.intp)
+    order = np.argsort(deal_of, kind="stable")
+    order = order[deal_of[order] >= 0]
+    group, place = np.repeat(np.arange(len(sizes)), sizes)[order], place[order]
+    first = int(place.min(initial=0))
+    width = int(place.max(initial=0)) - first + 1
+    alike, shape = np.unique(group * width + (place - first), return_inverse=True)
+    shapes = alike // width, alike % width + first
+    return Gathered(names, deal_of[order], units[order], probability[order], group, place, shape, shapes)

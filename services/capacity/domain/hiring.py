@@ -35,7 +35,13 @@ class Openings(NamedTuple):
 
 def in_order(plan: Plan) -> list[str]:
     """The plan's pools, those that hire for others last, and by name: a published plan keeps no order."""
-    return sorted(plan.pools, key=lambda name: (True, name) if _hiring(plan, name) is not None else (False, ""))
+    hirers = hirers_of(plan)
+    return [*(name for name in plan.pools if name not in hirers), *hirers]
+
+
+def hirers_of(plan: Plan) -> list[str]:
+    """The pools that hire for others, by name."""
+    return sorted(name for name in plan.pools if _hiring(plan, name) is not None)
 
 
 def openings_of(name: str, plan: Plan, axis: Axis, positions: Mapping[tuple[str, str], Position]) -> Openings | None:

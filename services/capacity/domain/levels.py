@@ -5,6 +5,7 @@ A level is made anew only when its sums, its discounts, its revenue or one of it
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from services.capacity.domain.drift import Drift
 from services.capacity.domain.forecast import Level
 from services.capacity.domain.margin import Margins, RowKey
 from services.capacity.domain.revenue import lost_share
-from services.capacity.domain.rounding import figure
+from services.capacity.domain.rounding import figure, figures
 from services.capacity.domain.tethers import Asking, Tethers
 from shared.schemas.cell import CellKey
 from shared.schemas.forecast import EVERYTHING, ProductSum
@@ -29,6 +30,7 @@ from shared.schemas.position import Position, WorkState
 from shared.schemas.week import monday, week_of
 
 Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
 Key = tuple[str, str]
 """Period and segment."""
 
@@ -43,10 +45,10 @@ class _Slice(NamedTuple):
 
 
 class _Cut(NamedTuple):
-    """The table cut into groups of lines that ask alike: where each begins, and its first row's key."""
+    """The table cut into groups of lines that ask alike: where each begins, the number of what it asks."""
 
-    first: list[int]
-    keys: list[RowKey]
+    first: Places
+    asking: Places
     slices: dict[Key, _Slice]
 
 
@@ -89,11 +91,12 @@ class Levels:
 
     def all(self, retention: Mapping[str, float]) -> list[Level]:
         """Every period with its segments and everything, in order; a level that stands as before is the same object."""
-        cut = self._cut = self._cut or _cut_of(self._margins.keys)
         numbers = self._margins.numbers
+        cut = self._cut = self._cut or _cut_of(self._margins.keys, numbers)
         askings, asking, place = self._margins.askings, numbers[:, of.ASKING], numbers[:, of.PLACE]
-        numbers = numbers.copy()
-        numbers[:, of.OVERLOAD] = numbers[:, of.UNITS] * self._delivery.costs(askings, asking, place)
+        if self._delivery.costly:
+            numbers = numbers.copy()
+            numbers[:, of.OVERLOAD] = numbers[:, of.UNITS] * self._delivery.costs(askings, asking, place)
         sums = np.zeros((0, of.SUMMED))
         if len(numbers):
             sums = np.add.reduceat(numbers[:, : of.SUMMED], cut.first, axis=0)
@@ -106,13 +109,13 @@ class Levels:
             for segment, (rows, groups) in sorted(_places(period, cut).items()):
                 nrr = retention.get(segment) if period == self._present else None
                 others = drifts.get(segment), revenue.get(segment, _NOTHING), None if nrr is None else figure(nrr)
-                found.append(self._level((period, segment), numbers[rows], sums[groups], cut.keys[groups], others))
+                found.append(self._level((period, segment), numbers[rows], sums[groups], cut.asking[groups], others))
         self._made = {(level.period, level.segment): self._made[level.period, level.segment] for level in found}
         self._moved = set()
         return found
 
     def _level(
-        self, key: Key, rows: Floats, sums: Floats, keys: list[RowKey],
+        self, key: Key, rows: Floats, sums: Floats, asking: Places,
         others: tuple[Drift | None, tuple[float, float], float | None],
     ) -> Level:  # fmt: skip
         total = sums.sum(axis=0)
@@ -131,10 +134,10 @@ class Levels:
         if before is not None and same:
             parts = before.level.products, before.level.effort, before.level.open_effort
         else:
-            askings = [Asking(each.product, each.custom, each.type, each.stage) for each in keys]
-            effort = self._delivery.effort(zip(askings, sums[:, of.UNITS].tolist(), strict=True))
-            opened = self._delivery.effort(zip(askings, sums[:, of.OPEN_UNITS].tolist(), strict=True))
-            parts = _products(keys, sums), {pool: amount for pool, amount in effort.items() if amount}, opened
+            askings = self._margins.askings
+            effort = self._delivery.effort(askings, asking, sums[:, of.UNITS])
+            opened = self._delivery.effort(askings, asking, sums[:, of.OPEN_UNITS])
+            parts = _products(askings, asking, sums), effort, opened
         level = Level(
             *key,
             total=total,
@@ -207,31 +210,25 @@ def _places(period: str, cut: _Cut) -> dict[str, _Slice]:
     return inside | {EVERYTHING: every}
 
 
-_ALIKE: Final = 6
-"""Fields of a row's key that rows of one group have in common: period, segment, product, custom, type, stage."""
-
-
-def _cut_of(keys: Sequence[RowKey]) -> _Cut:
-    first = [at for at, key in enumerate(keys) if at == 0 or key[:_ALIKE] != keys[at - 1][:_ALIKE]]
-    named = [keys[at] for at in first]
+def _cut_of(keys: Sequence[RowKey], numbers: Floats) -> _Cut:
+    first = np.flatnonzero(np.diff(numbers[:, of.GROUP], prepend=-1))
+    named = [keys[at][:2] for at in first.tolist()]
     slices: dict[Key, _Slice] = {}
-    starts = [at for at, key in enumerate(named) if at == 0 or key[:2] != named[at - 1][:2]]
-    for number, begin in enumerate(starts):
-        end = starts[number + 1] if number + 1 < len(starts) else len(named)
-        rows = slice(first[begin], first[end] if end < len(first) else len(keys))
-        slices[named[begin].period, named[begin].segment] = _Slice(rows, slice(begin, end))
-    return _Cut(first, named, slices)
+    starts = [at for at, key in enumerate(named) if at == 0 or key != named[at - 1]]
+    for begin, end in pairwise([*starts, len(named)]):
+        rows = slice(int(first[begin]), int(first[end]) if end < len(first) else len(keys))
+        slices[named[begin]] = _Slice(rows, slice(begin, end))
+    return _Cut(first, numbers[first, of.ASKING].astype(np.intp), slices)
 
 
-def _products(keys: Sequence[RowKey], sums: Floats) -> list[ProductSum]:
-    """By product, of what is closed and expected."""
-    total: dict[str, Floats] = {}
-    for key, row in zip(keys, sums, strict=True):
-        total[key.product] = total[key.product] + row if key.product in total else row
-    made = []
-    for product, row in total.items():
-        net = row[of.CLOSED] + row[of.EXPECTED]
-        listed = ProductSum(product, figure(row[of.LIST]), figure(net), figure(row[of.COST]))
-        if listed.list or listed.net or listed.cost:
-            made.append(listed)
-    return made
+def _products(askings: Sequence[Asking], asking: Places, sums: Floats) -> list[ProductSum]:
+    """By product, of what is closed and expected; in the order of their names."""
+    products = [askings[number].product for number in asking.tolist()]
+    names = sorted(set(products))
+    place_of = {name: place for place, name in enumerate(names)}
+    place = np.array([place_of[name] for name in products], np.intp)
+    listed, closed, expected, cost = (
+        np.bincount(place, sums[:, column], len(names)) for column in (of.LIST, of.CLOSED, of.EXPECTED, of.COST)
+    )
+    rows = figures(np.array([listed, closed + expected, cost])).T.tolist()
+    return [ProductSum(name, *row) for name, row in zip(names, rows, strict=True) if any(row)]

@@ -20,41 +20,55 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Shapes:
-    """``asked`` by shape, lateness and week, for one unit; ``pushes`` its probabilities by shape and lateness."""
+    """One shape for each of ``kernels`` with its close place, over ``count`` weeks; with ``since`` they add up from
+    there."""
 
-    asked: Floats
-    pushes: Floats
+    kernels: Sequence[Kernel]
+    places: Places
+    count: int
+    since: int | None
+
+    @cached_property
+    def pushes(self) -> Floats:
+        """The probabilities of how late, by shape and lateness."""
+        return _table([np.array(kernel.pushes) for kernel in self.kernels], 1)
+
+    @cached_property
+    def asked(self) -> Floats:
+        """By shape, lateness and week, for one unit."""
+        closing = self.places[:, None] + np.arange(self.pushes.shape[1])
+        return self._by_week([kernel.effort for kernel in self.kernels], closing)
 
     @cached_property
     def mean(self) -> Floats:
         """E[g] by shape and week."""
-        return self.power(1)
+        return self._by_week([kernel.mean for kernel in self.kernels], self.places[:, None])[:, 0]
 
     def power(self, exponent: int) -> Floats:
         """E[g^exponent] by shape and week."""
         return np.asarray(np.einsum("gk,gkw->gw", self.pushes, self.asked**exponent))
 
+    def _by_week(self, curves: Sequence[Floats], closing: Places) -> Floats:
+        """``curves`` begun in the weeks ``closing`` (by shape and time), by week."""
+        efforts, count, since = _table(curves, 0), self.count, self.since
+        which, longest = np.arange(len(curves))[:, None], efforts.shape[1]
+        if since is None:
+            # Each is a window of its curve, with nothing before and behind it.
+            windows = np.lib.stride_tricks.sliding_window_view(np.pad(efforts, ((0, 0), (count, count))), count, axis=1)
+            return windows[which, np.clip(count - closing, 0, count + longest)]
+        weeks = np.arange(count)
+        totals = np.pad(np.cumsum(efforts, axis=1), ((0, 0), (1, 0)))
+        before = totals[which, np.clip(since - closing, 0, longest)]
+        upto = totals[which[:, :, None], np.clip(weeks - closing[:, :, None] + 1, 0, longest)]
+        return np.where(weeks >= since, upto - before[:, :, None], 0.0)
 
-def shapes_of(kernels: Sequence[Kernel], places: Places, count: int, since: int | None) -> Shapes:
-    """One shape for each kernel with its close place, over ``count`` weeks; with ``since`` they add up from there."""
-    late = max((len(kernel.pushes) for kernel in kernels), default=1)
-    longest = max((len(kernel.effort) for kernel in kernels), default=0)
-    efforts, pushes = np.zeros((len(kernels), longest)), np.zeros((len(kernels), late))
-    for number, kernel in enumerate(kernels):
-        efforts[number, : len(kernel.effort)] = kernel.effort
-        pushes[number, : len(kernel.pushes)] = kernel.pushes
-    which = np.arange(len(kernels))[:, None]
-    closing = places[:, None] + np.arange(late)
-    if since is None:
-        # Each is a window of its kernel, with nothing before and behind it.
-        table = np.pad(efforts, ((0, 0), (count, count)))
-        windows = np.lib.stride_tricks.sliding_window_view(table, count, axis=1)
-        return Shapes(windows[which, np.clip(count - closing, 0, count + longest)], pushes)
-    weeks = np.arange(count)
-    totals = np.pad(np.cumsum(efforts, axis=1), ((0, 0), (1, 0)))
-    before = totals[which, np.clip(since - closing, 0, longest)]
-    upto = totals[which[:, :, None], np.clip(weeks - closing[:, :, None] + 1, 0, longest)]
-    return Shapes(np.where(weeks >= since, upto - before[:, :, None], 0.0), pushes)
+
+def _table(rows: Sequence[Floats], least: int) -> Floats:
+    """Rows of their own lengths, ``least`` or more, with nothing behind them."""
+    table = np.zeros((len(rows), max((len(row) for row in rows), default=least)))
+    for number, row in enumerate(rows):
+        table[number, : len(row)] = row
+    return table
 
 
 @dataclass(frozen=True)
@@ -95,7 +109,7 @@ class Lines:
     def expected(self) -> Floats:
         """By deal and week."""
         if not len(self):
-            return np.zeros((0, self.shapes.asked.shape[2]))
+            return np.zeros((0, self.shapes.count))
         by_line = (self.units * self.probability)[:, None] * self.shapes.mean[self.shape]
         return by_line if len(self.first) == len(self) else np.add.reduceat(by_line, self.first, axis=0)
 

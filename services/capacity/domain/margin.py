@@ -6,7 +6,7 @@ numbers. The rows of all cells lie in one table; a changed cell makes its own ro
 table in one go.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from functools import lru_cache
@@ -33,21 +33,23 @@ Places = npt.NDArray[np.intp]
 (
     CLOSED, EXPECTED, LIST, COST, CLOSED_COST, LISTED, LISTED_NET, LINES, UNLISTED, UNITS, OPEN_UNITS,
     VARIANCE, SQUARES, MARGIN_VARIANCE, MARGIN_SQUARES, REVENUE, QUOTES, QUOTED, QUOTED_NET, OVERLOAD,
-    PLACE, WEEK, CHANCE, ASKING, STANDING,
-) = range(25)  # fmt: skip
+    PLACE, WEEK, CHANCE, ASKING, STANDING, GROUP,
+) = range(26)  # fmt: skip
 """The columns: money closed and expected, list value, cost; list and net value of lines with a list price; lines, those
 without a list price, units, open ones; Σ net²·ps(1 - ps) and Σ (s·net)² of open lines and the same of their margin, s
 being the share that closes in the period; yearly revenue of won lines; the quotes with a list price that have this
 close date, whatever becomes of them: number, list value, net value; the cost of effort beyond capacity. Then what is no
 sum: where the lines close on the axis and in which week of the period, how likely in hundredths, the number of what
-they ask, and whether they are open, won or lost."""
+they ask, whether they are open, won or lost, and the number of the group of rows that are alike save in their week."""
 SUMMED: Final = 20
-COLUMNS: Final = 25
+COLUMNS: Final = 26
 
 LOST, WON, OPEN = range(3)
 
-_FEW: Final = 32
-"""Rows that come and go one by one; of more the table is made anew."""
+_FEW: Final = 512
+"""So many rows at most are put into the table, or taken out; of more it is made anew."""
+_ALIKE: Final = 6
+"""Fields of a row's key that rows of one group have in common: period, segment, product, custom, type, stage."""
 
 
 class RowKey(NamedTuple):
@@ -73,13 +75,16 @@ class Margins:
         self._of_cell: dict[CellKey, tuple[RowKey, ...]] = {}
         self._rows: dict[RowKey, tuple[float, ...]] = {}
         self._anew: set[RowKey] = set()
-        self._moved = 0
-        self._numbers: Floats | None = None
+        self._new: set[RowKey] = set()
+        self._gone: set[RowKey] = set()
+        """Rows of other numbers than in the table, rows that are not yet in it, and no longer in it."""
+        self._numbers: Floats = np.zeros((0, COLUMNS))
         self.keys: list[RowKey] = []
-        """All rows, in the order of ``numbers``."""
+        """All rows, in the order of ``numbers``, as of when these were last asked for."""
         self.askings: list[Asking] = []
         """What rows ask; the column ``ASKING`` says the place in it."""
         self._number: dict[Asking, int] = {}
+        self._groups: dict[tuple[object, ...], int] = {}
 
     def put(self, key: CellKey, cell: BookCell | None) -> bool:
         """The cell of ``key`` now sums to this; None: it is gone. Answers whether rows came or went."""
@@ -87,49 +92,57 @@ class Margins:
         before = self._of_cell.pop(key, ())
         if rows:
             self._of_cell[key] = tuple(rows)
-        moved = len(rows.keys() ^ set(before))
-        self._moved += moved
-        if self._moved > _FEW:
-            self._numbers = None
         for row in before:
             if row not in rows:
                 self._drop(row)
         for row, numbers in rows.items():
             self._set(row, numbers)
-        return moved > 0
+        return rows.keys() != set(before)
 
     def _drop(self, row: RowKey) -> None:
-        at = bisect_left(self.keys, row)
-        del self._rows[row], self.keys[at]
+        del self._rows[row]
         self._anew.discard(row)
-        if self._numbers is not None:
-            self._numbers = np.delete(self._numbers, at, axis=0)
+        if row in self._new:
+            self._new.remove(row)
+        else:
+            self._gone.add(row)
 
     def _set(self, row: RowKey, numbers: list[float]) -> None:
-        at = bisect_left(self.keys, row)
-        new = row not in self._rows
-        self._rows[row] = tuple(numbers)
-        if new:
-            self.keys.insert(at, row)
-        if self._numbers is not None:
-            if new:
-                self._numbers = np.insert(self._numbers, at, numbers, axis=0)
-            else:
+        numbers[GROUP] = self._groups.setdefault(row[:_ALIKE], len(self._groups))
+        if row in self._rows or row in self._gone:
+            self._gone.discard(row)
+            if row not in self._new:
                 self._anew.add(row)
+        else:
+            self._new.add(row)
+        self._rows[row] = tuple(numbers)
 
     @property
     def numbers(self) -> Floats:
         """A line for each of ``keys``; nothing in it is ever changed in place, so forks may share it."""
-        self._moved = 0
-        if self._numbers is None:
-            rows = [self._rows[key] for key in self.keys]
-            self._numbers = np.array(rows).reshape(len(rows), COLUMNS)
-        elif self._anew:
-            self._numbers = self._numbers.copy()
-            for row in self._anew:
-                self._numbers[bisect_left(self.keys, row)] = self._rows[row]
-        self._anew = set()
+        if len(self._new) + len(self._gone) > _FEW:
+            self.keys = sorted(self._rows)
+            self._numbers = np.array([self._rows[key] for key in self.keys]).reshape(-1, COLUMNS)
+        elif self._new or self._gone or self._anew:
+            self._numbers = self._changed()
+        self._anew, self._new, self._gone = set(), set(), set()
         return self._numbers
+
+    def _changed(self) -> Floats:
+        """The table as it was with what came, went and changed since."""
+        keys, new = self.keys, sorted(self._new)
+        went = sorted(bisect_left(keys, row) for row in self._gone)
+        numbers = np.delete(self._numbers, went, axis=0)
+        for at in reversed(went):
+            del keys[at]
+        if new:
+            places = [bisect_left(keys, row) for row in new]
+            numbers = np.insert(numbers, places, [self._rows[row] for row in new], axis=0)
+            for row in new:
+                insort(keys, row)
+        for row in self._anew:
+            numbers[bisect_left(keys, row)] = self._rows[row]
+        return numbers
 
     def cost_of(self, asking: Asking) -> float:
         """What one unit costs: its unit cost and its effort at the pools' cost per unit, in the plan's currency."""
@@ -163,7 +176,7 @@ class Margins:
             number = self._number[asking] = len(self.askings)
             self.askings.append(asking)
         week = place - self._axis.place(week_of(first_day(period)))
-        numbers[PLACE:] = (place, week, round(chance * CERTAIN), number, standing)
+        numbers[PLACE:GROUP] = (place, week, round(chance * CERTAIN), number, standing)
 
     def _open(self, key: CellKey, cell: BookCell, stage: Stage, asking: Asking) -> Iterator[tuple[RowKey, list[float]]]:
         timing = timing_of(key, self._plan, self._axis)

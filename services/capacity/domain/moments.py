@@ -17,8 +17,6 @@ Floats = npt.NDArray[np.float64]
 WEIGHTS: Final = 7
 """Σpq, Σq, Σpq², Σp²q², Σpq³, Σp²q³, Σp³q³ with q in units: what a cell or a line weighs in a projection."""
 
-_DEGREES: Final = np.array([1, 1, 2, 2, 3, 3, 3])
-
 MEAN, EXPOSURE, VARIANCE, THIRD = range(4)
 
 
@@ -48,19 +46,22 @@ def weights_of(cell: BookCell, product: Product, stage_probability: float | None
     own, stage = cell.own, cell.stage
     factor, fixed = in_units(product, cell.key.basis)
     if fixed is None:
-        by_own = (own.pq, own.q, own.pq2, own.p2q2, own.pq3, own.p2q3, own.p3q3)
-        q, q2, q3 = stage.q, stage.q2, stage.q3
+        pq, q, pq2, p2q2, pq3, p2q3, p3q3 = own.pq, own.q, own.pq2, own.p2q2, own.pq3, own.p2q3, own.p3q3
+        more, more2, more3 = stage.q, stage.q2, stage.q3
     else:
         factor = fixed
-        by_own = (own.p, own.count, own.p, own.p2, own.p, own.p2, own.p3)
-        q = q2 = q3 = float(stage.count)
+        pq, q, pq2, p2q2, pq3, p2q3, p3q3 = own.p, float(own.count), own.p, own.p2, own.p, own.p2, own.p3
+        more = more2 = more3 = float(stage.count)
+    two, three = factor**2, factor**3
     if won:
         # Whatever a CRM still says, what is won is certain. (Σq² of such lines is Σpq² with p = 1.)
-        total, second, third = by_own[1] + q, by_own[2] + q2, by_own[4] + q3
-        sums = np.array([total, total, second, second, third, third, third])
-    else:
-        sums = np.array(by_own) + _of_stage(stage_probability or 0.0, q, q2, q3)
-    return sums * factor**_DEGREES
+        total, second, third = (q + more) * factor, (pq2 + more2) * two, (pq3 + more3) * three
+        return np.array([total, total, second, second, third, third, third])
+    p = stage_probability or 0.0
+    by_first = (pq + p * more) * factor, (q + more) * factor
+    by_second = (pq2 + p * more2) * two, (p2q2 + p**2 * more2) * two
+    by_third = (pq3 + p * more3) * three, (p2q3 + p**2 * more3) * three, (p3q3 + p**3 * more3) * three
+    return np.array([*by_first, *by_second, *by_third])
 
 
 def weights_of_line(units: float, probability: float) -> Floats:

@@ -6,7 +6,9 @@ wanted as was won in the trailing 13 whole weeks, less what is won or expected t
 counts. These deals have no names: they come as a Poisson stream of new deals of the product's usual size.
 """
 
+from dataclasses import dataclass, field
 from datetime import date
+from itertools import chain
 from math import fsum
 from typing import Final, NamedTuple
 
@@ -46,12 +48,49 @@ class _Stream(NamedTuple):
     size: float
 
 
+@dataclass
+class _Sales:
+    """What is won and expected of one product, cell by cell, for sums in which no order counts.
+
+    ``there`` are units expected by the place where they close, ``on`` the same with the day; what should have closed
+    closes now at the earliest. ``before`` are those won in the trailing weeks, ``units`` and ``lines`` all there are.
+    """
+
+    there: dict[int, dict[CellKey, float]] = field(default_factory=dict)
+    on: dict[CellKey, tuple[date, float]] = field(default_factory=dict)
+    before: dict[CellKey, float] = field(default_factory=dict)
+    units: dict[CellKey, float] = field(default_factory=dict)
+    lines: dict[CellKey, int] = field(default_factory=dict)
+
+    def put(self, key: CellKey, closing: Closing, axis: Axis) -> None:
+        """The cell of ``key`` closes so."""
+        place, day = axis.place(closing.week), closing.day
+        if closing.won and axis.now - TRAILING <= place < axis.now:
+            self.before[key] = closing.units
+        if not closing.won:
+            place, day = max(place, axis.now), max(day, axis.today)
+        self.there.setdefault(place, {})[key] = closing.weighted
+        self.on[key] = day, closing.weighted
+        self.units[key], self.lines[key] = closing.units, closing.lines
+
+    def drop(self, key: CellKey, axis: Axis) -> bool:
+        """Nothing of the cell of ``key`` closes; answers whether that is something else than before."""
+        if self.units.pop(key, None) is None:
+            return False
+        place = axis.place(key.week)
+        for at in {place, max(place, axis.now)}:
+            self.there.get(at, {}).pop(key, None)
+        self.before.pop(key, None)
+        del self.on[key], self.lines[key]
+        return True
+
+
 class Planned:
     """What is planned under one plan at one moment, kept up with the book; a new plan or day needs a new one."""
 
     def __init__(self, plan: Plan, axis: Axis, tethers: Tethers) -> None:
         self._plan, self._axis, self._tethers = plan, axis, tethers
-        self._closings: dict[str, dict[CellKey, Closing]] = {product: {} for product in plan.products}
+        self._sales = {product: _Sales() for product in plan.products}
         self._aims = {product: _aims_of(product, plan, axis) for product in plan.products}
         self._streams: dict[str, _Stream] = {}
         self._dirty = set(plan.products)
@@ -62,15 +101,15 @@ class Planned:
 
     def put(self, key: CellKey, cell: BookCell | None) -> None:
         """The cell of ``key`` now sums to this; None: it is gone."""
-        closings = self._closings.get(key.product)
-        if closings is None:
+        sales = self._sales.get(key.product)
+        if sales is None:
             return
         counts = cell is not None and not is_stale(key, self._plan, self._axis.today)
         closing = closing_of(key, cell, self._plan) if counts and cell is not None else None
         if closing is not None:
-            closings[key] = closing
-        else:
-            closings.pop(key, None)
+            sales.put(key, closing, self._axis)
+        elif not sales.drop(key, self._axis):
+            return
         self._dirty.add(key.product)
 
     def refresh(self) -> set[str]:
@@ -106,32 +145,24 @@ class Planned:
         return PlannedDemand(total[MEAN], total[VARIANCE], total[THIRD])
 
     def _stream(self, product: str) -> _Stream:
-        closings = list(self._closings[product].values())
+        sales, aims = self._sales[product], self._aims[product]
         units = np.zeros(self._axis.count)
-        aims = self._aims[product]
         for milestone, shares in aims.milestones:
-            there = fsum(c.weighted for c in closings if milestone.from_ <= self._day(c) <= milestone.due)
+            there = fsum(each for day, each in sales.on.values() if milestone.from_ <= day <= milestone.due)
             units = np.maximum(units, max(milestone.quantity - there, 0.0) * shares)
         for window in aims.trailing:
-            units[window] += self._as_before(closings, window)
-        lines = sum(closing.lines for closing in closings)
-        usual = fsum(closing.units for closing in closings) / lines if lines else 0.0
+            units[window] += _as_before(sales, window)
+        lines = sum(sales.lines.values())
+        usual = fsum(sales.units.values()) / lines if lines else 0.0
         size = usual if usual > 0 else self._plan.products[product].quantity.default or 1.0
         return _Stream(np.where(units > _NOTHING, units, 0.0), size)
 
-    def _as_before(self, closings: list[Closing], window: npt.NDArray[np.intp]) -> float:
-        """Units a week in the weeks of ``window`` so that it brings what its length brought before."""
-        now, weeks = self._axis.now, set(window.tolist())
-        places = [self._axis.place(closing.week) for closing in closings]
-        placed = list(zip(closings, places, strict=True))
-        won = fsum(c.units for c, place in placed if c.won and -TRAILING <= place - now < 0)
-        # What should have closed closes now at the earliest.
-        there = fsum(c.weighted for c, place in placed if (place if c.won or place > now else now) in weeks)
-        return max(won * len(window) / TRAILING - there, 0.0) / len(window)
 
-    def _day(self, closing: Closing) -> date:
-        # What should have closed closes now at the earliest.
-        return closing.day if closing.won else max(closing.day, self._axis.today)
+def _as_before(sales: _Sales, window: npt.NDArray[np.intp]) -> float:
+    """Units a week in the weeks of ``window`` so that it brings what its length brought before."""
+    weeks = (sales.there[week] for week in window.tolist() if week in sales.there)
+    expected = fsum(chain.from_iterable(week.values() for week in weeks))
+    return max(fsum(sales.before.values()) * len(window) / TRAILING - expected, 0.0) / len(window)
 
 
 class _Aims(NamedTuple):

@@ -18,7 +18,7 @@ from services.capacity.domain.capacity import PoolCapacity, capacity_of
 from services.capacity.domain.demand import Demand
 from services.capacity.domain.effects import Decisions, Reports
 from services.capacity.domain.forecasts import Forecasts, Told
-from services.capacity.domain.hiring import in_order, openings_of
+from services.capacity.domain.hiring import hirers_of, openings_of
 from services.capacity.domain.listing import Listing
 from services.capacity.domain.pool import WHOLE, Asked, Depth, asked_of, project_pool
 from services.capacity.domain.pool_queue import PoolQueue
@@ -80,6 +80,7 @@ class Projector:
         self._demand: Demand
         self._listing: Listing
         self._bookings: Bookings
+        self._hirers: list[str]
         self._capacities: dict[str, PoolCapacity] = {}
         self._decided: dict[str, dict[str, float]] = {}
         self._sent = _Sent()
@@ -167,7 +168,7 @@ class Projector:
         if in_force.name != self._plan or axis != self._axis:
             self._plan, self._axis = in_force.name, axis
             self._demand, self._listing = Demand(plan, axis), Listing(plan, axis.today)
-            self._bookings = Bookings(plan)
+            self._bookings, self._hirers = Bookings(plan), hirers_of(plan)
             self._forecasts = Forecasts(plan, axis, self.told)
             self._capacities = {}
             self._cells = set(self.book)
@@ -201,7 +202,8 @@ class Projector:
         plan, sent = in_force.plan, self._sent
         positions: list[Position] = []
         work: list[WorkState] = []
-        for name in in_order(plan):
+        others = [name for name in plan.pools if name in pools and name not in self._hirers]
+        for name in (*others, *self._hirers):
             if self._demand.hire(name, openings_of(name, plan, axis, sent.positions)) or name in pools:
                 rows, items, overload_cost = project_pool(
                     name, plan, axis, self._demand, self._capacities[name], self._depth
@@ -209,9 +211,11 @@ class Projector:
                 self._queue.told(name, self._demand, self._capacities[name])
                 self._forecasts.levels.pool(name, rows, overload_cost)
                 self._forecasts.levels.work(items)
-                positions += [row for row in rows if sent.positions.get((row.pool, row.week)) != row]
+                keys = [(row.pool, row.week) for row in rows]
+                before = map(sent.positions.get, keys)
+                positions += [row for row, was in zip(rows, before, strict=True) if was != row]
                 work += [item for item in items if sent.work.get(item.work) != item]
-                sent.positions.update({(row.pool, row.week): row for row in rows})
+                sent.positions.update(zip(keys, rows, strict=True))
         sent.work.update({item.work: item for item in work})
         self._listing.unused(self._demand.unplaced())
         listed, counts = self._listing.deals(), self._listing.counts()
@@ -235,7 +239,7 @@ class Projector:
             upto={partition: marks[partition].upto for partition in sorted(marks)},
             positions=positions,
             work=work,
-            report_ages={name: self.reports.age(name, now) for name in plan.pools},
+            report_ages=self.reports.ages(plan.pools, now),
             listed=listed if new_list else None,
             listed_counts=counts if new_counts else None,
             book_time=max((mark.time for mark in marks.values()), default=0),

@@ -32,6 +32,7 @@ class Tethers:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self.pools = tuple(plan.pools)
         self._kernels: dict[Asking, dict[str, Kernel]] = {}
         self._efforts: dict[tuple[str, bool, str], dict[str, Floats]] = {}
         pushes = max((len(stage.pushes) for stage in plan.stages.values()), default=1)
