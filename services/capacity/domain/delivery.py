@@ -79,6 +79,7 @@ class Delivery:
         self._tethers, self._axis = tethers, axis
         self._lead = tethers.longest
         self.pools: dict[str, PoolWeeks] = {}
+        self._costly: set[str] = set()
         self._costs: dict[Asking, Floats] = {}
         self._delays: dict[Asking, Floats] = {}
         self._uses: dict[int, tuple[int, Uses]] = {}
@@ -93,6 +94,7 @@ class Delivery:
     def put(self, pool: str, weeks: PoolWeeks) -> None:
         """The pool now stands so."""
         self.pools[pool] = weeks
+        (self._costly.add if weeks.costly else self._costly.discard)(pool)
         self._count += 1
         self._puts[pool] = self._count
         for asking in self._asking.pop(pool, ()):
@@ -117,7 +119,7 @@ class Delivery:
     @property
     def costly(self) -> bool:
         """Whether effort beyond capacity costs anything anywhere."""
-        return any(weeks.costly for weeks in self.pools.values())
+        return bool(self._costly)
 
     def costs(self, askings: Sequence[Asking], asking: Floats, place: Floats) -> Floats:
         """Of one unit of each row: ``asking`` is a place in ``askings``, ``place`` where the row closes."""
@@ -177,8 +179,9 @@ class Delivery:
 
     def effort(self, askings: Sequence[Asking], asking: Places, units: Floats) -> dict[str, float]:
         """What so many ``units`` of each ask of each pool in all, in the pool's unit; ``asking`` as for ``costs``."""
-        if len(askings) > len(self._efforts.number):
-            self._efforts = self._efforts.with_more([self._tethers.of(one) for one in askings], self._names)
+        new = askings[len(self._efforts.number) :]
+        if new:
+            self._efforts = self._efforts.with_more([self._tethers.of(one) for one in new], self._names)
         of = self._efforts
         counts = of.number[asking]
         at = np.arange(counts.sum()) + np.repeat(of.first[asking] - np.cumsum(counts) + counts, counts)
@@ -195,9 +198,8 @@ class _Efforts(NamedTuple):
     effort: Floats
 
     def with_more(self, kernels: Sequence[Mapping[str, Kernel]], names: Sequence[str]) -> "_Efforts":
-        """The same with the ``kernels`` of those that are not in it yet; pools are places in ``names``, in order."""
-        more = kernels[len(self.number) :]
-        pool = np.array([bisect_left(names, name) for each in more for name in each], np.intp)
-        effort = np.array([float(kernel.effort.sum()) for each in more for kernel in each.values()])
-        number = np.append(self.number, np.array([len(each) for each in more], np.intp))
+        """The same with the ``kernels`` of those that come next; pools are places in ``names``, in order."""
+        pool = np.array([bisect_left(names, name) for each in kernels for name in each], np.intp)
+        effort = np.array([float(kernel.effort.sum()) for each in kernels for kernel in each.values()])
+        number = np.append(self.number, np.array([len(each) for each in kernels], np.intp))
         return _Efforts(np.cumsum(number) - number, number, np.append(self.pool, pool), np.append(self.effort, effort))

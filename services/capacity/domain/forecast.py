@@ -143,9 +143,13 @@ def _moves(level: Level, before: Forecast, former: Level | None, plan: Plan) -> 
             moved |= level.effort.keys()
     else:
         effort, use = former.effort, former.uses.utilisation
-        moved = set() if effort is level.effort else {pool for pool, _ in effort.items() ^ level.effort.items()}
+        moved = set()
+        if effort is not level.effort:
+            asked = effort.keys() | level.effort.keys()
+            moved = {pool for pool in asked if effort.get(pool) != level.effort.get(pool)}
         if use is not level.uses.utilisation:
-            moved |= {pool for pool, _ in use.items() ^ level.uses.utilisation.items()} & level.effort.keys()
+            now_used = level.uses.utilisation
+            moved |= {pool for pool in level.effort if use.get(pool) != now_used.get(pool)}
     found = {}
     for pool in moved:
         then, now = use.get(pool), level.uses.utilisation.get(pool)
