@@ -5,7 +5,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isclose
 from typing import Any, Literal
@@ -14,6 +14,7 @@ import aiohttp
 
 from shared import topics
 from tests.faults.harness import plan, recompute
+from tests.faults.harness.differences import Difference, missing_and_extra, same
 from tests.faults.harness.load import TIMEOUT, Load
 from tests.faults.harness.log import Log, Seen
 from tests.faults.harness.receiver import Receiver
@@ -23,38 +24,6 @@ from tests.unit.capacity import oracle
 
 ASKED_ONE_BY_ONE = 10
 """Deals that the API is asked for by name at each look; all positions are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """``lost``: it ought to be there, or to say something else. ``doubled``: it is there and ought not to be."""
-
-    kind: Literal["lost", "doubled"]
-    where: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} in {self.where}: {self.what[:400]}"
-
-
-def missing_and_extra(where: str, found: Iterable[Any], wanted: Iterable[Any]) -> Iterator[Difference]:
-    """What is not found, and what is found and not wanted or more often than once."""
-    counted, sought = Counter(iter(found)), set(wanted)
-    for one in sorted(sought - counted.keys(), key=str):
-        yield Difference("lost", where, str(one))
-    for one, times in counted.items():
-        if one not in sought:
-            yield Difference("doubled", where, f"{one} is not of this load")
-        elif times > 1:
-            yield Difference("doubled", where, f"{one} is there {times} times")
-
-
-def same(where: str, found: Mapping[Any, Any], wanted: Mapping[Any, Any]) -> Iterator[Difference]:
-    """Two tables, key by key."""
-    yield from missing_and_extra(where, found, wanted)
-    for key in found.keys() & wanted.keys():
-        if found[key] != wanted[key]:
-            yield Difference("lost", where, f"{key} is {found[key]} and ought to be {wanted[key]}")
 
 
 @dataclass

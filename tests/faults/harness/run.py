@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.faults.harness import plan
+from tests.faults.harness.differences import Difference, missing_and_extra
 from tests.faults.harness.faults import COMPACTED, DECK, FAULTS, RECOVERS_WITHIN, Scene, Void
 from tests.faults.harness.load import Load
 from tests.faults.harness.log import Log
 from tests.faults.harness.receiver import Receiver
-from tests.faults.harness.reconcile import Difference, Reconciler, missing_and_extra
+from tests.faults.harness.reconcile import Reconciler
 from tests.faults.harness.system import System
 from tests.waiting import eventually
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from tests.faults.harness import plan, recompute
+from tests.faults.harness.differences import missing_and_extra, same
 from tests.faults.harness.faults import DECK, FAULTS
 from tests.faults.harness.killpoints import Points
 from tests.faults.harness.log import Seen
-from tests.faults.harness.reconcile import missing_and_extra, same
 from tests.faults.harness.run import deck
 from tests.faults.harness.system import weeks_ahead
 
