@@ -21,7 +21,7 @@ from services.capacity.domain.cells import Cells
 from services.capacity.domain.pool import WHOLE, Depth
 from services.capacity.domain.projector import PlanInForce, Projector
 from services.ingest.domain.change import DealChange, Unusable
-from services.ingest.domain.merge import amend, begun
+from services.ingest.domain.merge import Outcome, amend, begun
 from services.ingest.domain.rates import Rates, filled
 from shared.schemas.cell import Cell, Mark
 from shared.schemas.deal import Deal
@@ -175,12 +175,17 @@ class Replayer:
             name = said.deal_id
             deal = self._deals.get(name)
             if deal is None:
+                outcome: Outcome = "created"
                 deal = self._deals[name] = begun(said)
-            elif amend(deal, said) == "nothing-new":
+            else:
+                outcome = amend(deal, said)
+            if outcome == "nothing-new":
                 return
-            # A deal is folded when its day is over: what it was in between is in no projection.
-            self._unfolded[name] = deal
             self._upto += 1
+            self._book_time = max(self._book_time, deal.time)
+            if outcome != "confirmed":
+                # A deal is folded when its day is over: what it was in between is in no projection.
+                self._unfolded[name] = deal
         elif isinstance(said, Report):
             self._projector.reported(self._projector.reports.put(record_key(said), said))
         else:
@@ -210,8 +215,6 @@ class Replayer:
             if whole is not deal:
                 self._deals[name] = whole
             self._cells.put(name, contribution.of(whole))
-            if whole.time > self._book_time:
-                self._book_time = whole.time
         self._unfolded.clear()
         for state in self._cells.changed():
             book.stage(
