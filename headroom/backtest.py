@@ -26,9 +26,9 @@ from headroom.backtest_money import show as show_money
 from headroom.backtest_page import page
 from headroom.load_events import loadable
 from headroom.load_mapping import MappingError, parse_mapping
-from headroom.load_rows import read_rows
+from headroom.load_rows import Rejected, read_rows
 from headroom.plan import read_text
-from headroom.replay import QUIET, Replay, Replayer
+from headroom.replay import MOST_REJECTED, QUIET, Replay, Replayer
 from headroom.replay_read import Ahead, Read
 from services.ingest.domain.values import FIRST_YEAR, LAST_YEAR
 from shared.errors import BadInput
@@ -57,6 +57,8 @@ Gap = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Html = Annotated[Path | None, typer.Option("--html", metavar="OUT.html", help="Write pictures: one page by itself.")]
 
+SHOWN = 20
+"""Events and rows that could not be used, shown with their reasons."""
 _STEP = 1 << 20
 """Bytes after which the progress bar moves, of a large file."""
 WORTH_IT = 8 << 20
@@ -77,7 +79,7 @@ def backtest(
 ) -> None:
     """Replay events through the model and the triggers with a virtual clock, and tell what they would have said when.
 
-    No broker and no database are needed. Ends with 3 when some events could not be used.
+    No broker and no database are needed. Ends with 3 when some events, or rows of a CSV, could not be used.
     """
     days = _days(first, last)
     if html is not None and not html.absolute().parent.is_dir():
@@ -87,7 +89,8 @@ def backtest(
     started = perf_counter()
     # Events live for a moment and are no part of cycles; looking for cycles among them takes long and finds nothing.
     gc.set_threshold(*COLLECT_AFTER)
-    lines = _of_csv(events, map_file) if map_file is not None else _lines(events)
+    rows: list[Rejected] = []
+    lines = _of_csv(events, map_file, rows) if map_file is not None else _lines(events)
     size, step = 0, _step(events)
     with _bar(events, map_file is None) as moved, _read(lines, many=_are_many(events)) as each:
         for raw, ahead in each:
@@ -99,15 +102,16 @@ def backtest(
                 size = 0
         found = replayer.end()
     rate = found.events / max(perf_counter() - started, 1e-9)
+    _tell(events, rows)
     if found.unusable == found.events and not found.days:
         raise _nothing(events, found, csv=map_file is not None)
     if html is not None:
         _write(html, page(plan, found))
     if as_json:
-        print(json.dumps(summary(plan, found, rate), default=str))
+        print(json.dumps(summary(plan, found, rate) | {"rows": [asdict(one) for one in rows]}, default=str))
     else:
         _show(plan, found, rate)
-    if found.unusable:
+    if found.unusable or rows:
         raise typer.Exit(3)
 
 
@@ -145,6 +149,14 @@ def _nothing(file: Path, found: Replay, *, csv: bool) -> BadInput:
     (number, reason), many = found.rejected[0], f"none of its {found.events:,} events can be used"
     do = "" if csv else "Each line must be one CloudEvent in JSON; a CSV needs --map."
     return BadInput(many, where=str(file), why=f"event {number}: {reason}", do=do)
+
+
+def _tell(file: Path, rejected: list[Rejected]) -> None:
+    """The first rows that could not be used, on the error stream."""
+    for one in rejected[:SHOWN]:
+        typer.echo(f"{file}:{one.line}: {one.reason}", err=True)
+    if len(rejected) > SHOWN:
+        typer.echo(f"… and {len(rejected) - SHOWN:,} rows more; --json lists all", err=True)
 
 
 def _write(file: Path, text: str) -> None:
@@ -186,8 +198,8 @@ def _lines(file: Path) -> Iterator[bytes]:
         raise BadInput("the file cannot be read", where=str(file), why=error.strerror or str(error)) from None
 
 
-def _of_csv(file: Path, map_file: Path) -> Iterator[bytes]:
-    """The dated events of a CSV; what its rows do not say is told on the error stream. A bad mapping ends with 2."""
+def _of_csv(file: Path, map_file: Path, rejected: list[Rejected]) -> Iterator[bytes]:
+    """The dated events of a CSV; rows that tell none are put into ``rejected``. A bad mapping ends with 2."""
     try:
         mapping_file = parse_mapping(read_text(map_file), str(map_file))
         with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as opened:
@@ -197,8 +209,7 @@ def _of_csv(file: Path, map_file: Path) -> Iterator[bytes]:
         raise typer.Exit(2) from None
     except OSError as error:
         raise BadInput("the file cannot be read", where=str(file), why=error.strerror or str(error)) from None
-    for one in found.rejected:
-        typer.echo(f"{file}:{one.line}: {one.reason}", err=True)
+    rejected += found.rejected
     for event in found.events:
         yield msgspec.json.encode(event.body)
 
@@ -225,8 +236,10 @@ def _show(plan: Plan, found: Replay, rate: float) -> None:
         f"{found.events:,} events on {len(found.days):,} days at {rate:,.0f} events/s; "
         f"{found.unusable:,} could not be used"
     )
-    for number, reason in found.rejected[:20]:
+    for number, reason in found.rejected[:SHOWN]:
         console.print(f"  event {number}: {escape(reason)}")
+    if found.unusable > SHOWN:
+        console.print(f"  … and {found.unusable - SHOWN:,} more; --json lists the first {MOST_REJECTED:,}")
     pools = Table("pool", "worst P(overload)", "seen on", "worst P(late)", "seen on", "first overloaded week")
     for name in plan.pools:
         over, over_day = _worst(found, name, "overload")

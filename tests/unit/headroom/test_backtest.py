@@ -120,3 +120,19 @@ def test_a_csv_with_its_mapping(tmp_path: Path) -> None:
     assert quarter["cost"] == pytest.approx(1.1 * (3000 + 72 * 70 + 26 * 20))
     shown = {(one["period"], one["segment"]): one["bookings"] for one in said["days"][-1]["forecasts"]}
     assert shown["2026-Q2", "*"] == 24000.1
+
+
+def test_rows_of_a_csv_that_tell_nothing_are_listed_and_end_with_3(tmp_path: Path) -> None:
+    table, mapping = tmp_path / "deals.csv", tmp_path / "mapping.yaml"
+    table.write_text("id,day,stage\n1,2026-04-01,won\n" + "2,2026-13-03,won\n" * 25)
+    mapping.write_text(
+        "name: old\nid: id\nfields: {stage: stage, close: day}\n"
+        "events:\n  - {name: said, on: day, set: {stage: stage}}\n"
+    )
+    said = ["backtest", "--plan", str(EXAMPLE / "plan.yaml"), "--events", str(table), "--map", str(mapping), "--json"]
+    done = CliRunner().invoke(app, said)
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["events"], found["unusable"]) == (3, 1, 0)
+    assert [one["line"] for one in found["rows"]] == list(range(3, 28))
+    assert f"{table}:3: day is '2026-13-03'" in done.stderr
+    assert "and 5 rows more" in done.stderr
