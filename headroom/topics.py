@@ -21,7 +21,7 @@ from rich.table import Table
 from shared.errors import ConfigurationError, NotReady
 from shared.kafka import connection_options
 from shared.settings import KafkaSettings, Settings
-from shared.topics import ALL, Topic
+from shared.topics import ALL, DEALS, Topic
 
 app = typer.Typer(help="Topics on the broker: create what is missing, or show how they differ.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -86,6 +86,16 @@ async def apply(kafka: KafkaSettings, topics: Sequence[Topic] = ALL) -> list[Dif
             _raise_errors((code, message, name) for answer in answers for code, message, *_ in answer.resources)
         await _until_known(admin, set(by_name))
         return found
+
+
+async def shards(kafka: KafkaSettings) -> int | None:
+    """How many partitions the broker's sharded topics have; None when there are none yet."""
+    async with _admin(kafka) as admin:
+        name = kafka.topic_prefix + DEALS.name
+        if name not in await admin.list_topics():
+            return None
+        (found,) = await admin.describe_topics([name])
+        return len(found["partitions"])
 
 
 async def delete(kafka: KafkaSettings, topics: Sequence[Topic] = ALL) -> None:

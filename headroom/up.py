@@ -166,7 +166,9 @@ def _announce(system: LocalSystem, console: Console, as_json: bool) -> None:
     if not isinstance(system.broker, NamedBroker) and not isinstance(system.database, NamedDatabase):
         out.print("        For `headroom keys`, `topics`, `dead-letters` and `rebuild`, which use broker and database:")
         database_url = quote(system.database_url)
-        out.print(f"        export HEADROOM_KAFKA__BOOTSTRAP={system.bootstrap} HEADROOM_DATABASE_URL={database_url}")
+        shards = system.settings.kafka.partitions
+        out.print(f"        export HEADROOM_KAFKA__BOOTSTRAP={system.bootstrap} HEADROOM_KAFKA__PARTITIONS={shards} \\")
+        out.print(f"               HEADROOM_DATABASE_URL={database_url}")
         out.print(f"        `headroom doctor --data {system.data}` examines all of it")
     out.print("        Ctrl-C stops everything\n")
 

@@ -1,10 +1,15 @@
-"""Folders for data: the lasting one of this user, and temporary ones that end with their owner."""
+"""Folders for data: the lasting one of this user, temporary ones that end with their owner, and whose they are."""
 
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from platformdirs import user_data_path
+
+from shared.errors import ConfigurationError
 
 
 def default_data_folder() -> Path:
@@ -21,3 +26,38 @@ def temporary_folder(prefix: str = "headroom-") -> Path:
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=base))
     folder.chmod(0o711)
     return folder
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Make the folder, if need be, and be its only owner meanwhile: two systems on one would destroy each other's data.
+
+    Raises ``ConfigurationError`` when it cannot be used or another system runs on it.
+    """
+    try:
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            folder.chmod(0o711)  # the database's account passes through; nobody else can list it
+        lock = (folder / "lock").open("a+")
+    except OSError as error:
+        raise ConfigurationError(
+            "the data folder cannot be used",
+            where=str(folder),
+            why=error.strerror or str(error),
+            do="Choose another with --data, or none with --ephemeral",
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as taken:
+            lock.seek(0)
+            raise ConfigurationError(
+                "another system is running on this data folder",
+                where=str(folder),
+                why=f"its process id is {lock.read().strip() or 'unknown'}",
+                do="Stop it first, or choose another folder with --data, or none with --ephemeral",
+            ) from taken
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield

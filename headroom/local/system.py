@@ -5,7 +5,6 @@ process is ready. A stop goes the other way. What was temporary is gone afterwar
 """
 
 import asyncio
-import fcntl
 import os
 import secrets
 import shutil
@@ -21,7 +20,7 @@ import headroom
 from headroom import topics
 from headroom.local import addresses, borrowed, servers
 from headroom.local.environment import clock_environment, settings_from
-from headroom.local.folders import temporary_folder
+from headroom.local.folders import owned, temporary_folder
 from headroom.local.kafka import EmbeddedKafka
 from headroom.local.keeper import Keepable, Keeper
 from headroom.local.loops import apart, run_apart
@@ -31,13 +30,16 @@ from headroom.local.processes import ProcessStatus, Program, Supervisor
 from shared.access import hash_key, new_key
 from shared.clock import HeldClock
 from shared.db import upgrade
-from shared.errors import ConfigurationError, NotReady
+from shared.errors import NotReady
 from shared.settings import ClockSettings, Settings
 
 ROOT = Path(headroom.__file__).parent.parent
 DATABASE = "headroom"
 KEY_FILE = "bootstrap-key"
 CLOCK_FILE = "clock-started"
+SHARDS = 4
+"""Of a system that is begun on one machine. Each shard writes transactions of its own, some twenty a second while it
+has something to say, and here the same processors bear them all."""
 
 PROGRAMS: dict[str, tuple[str, ...]] = {
     "door": ("services.ingest", "door"),
@@ -129,12 +131,13 @@ class LocalSystem:
     def start(self, timeout: float = 120.0) -> None:
         """Start everything and wait until it is ready; raises ``NotReady`` naming what is not, with its log."""
         try:
-            self._open_folder()
+            self._stack.enter_context(owned(self.data))
             self._report("Starting Kafka")
             self._use_broker()
             self._report("Starting PostgreSQL")
             self._use_database()
             self._report("Creating topics and tables")
+            self._use_shards()
             run_apart(lambda: topics.apply(self.settings.kafka))
             apart(lambda: upgrade(self.database_url))
             self._use_key()
@@ -188,34 +191,6 @@ class LocalSystem:
 
     # -- the steps of a start
 
-    def _open_folder(self) -> None:
-        """Make the data folder ours: two systems on one folder would destroy each other's data."""
-        try:
-            if not self.data.exists():
-                self.data.mkdir(parents=True)
-                self.data.chmod(0o711)  # the database's account passes through; nobody else can list it
-            lock = self._stack.enter_context((self.data / "lock").open("a+"))
-        except OSError as error:
-            raise ConfigurationError(
-                "the data folder cannot be used",
-                where=str(self.data),
-                why=error.strerror or str(error),
-                do="Choose another with --data, or none with --ephemeral",
-            ) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as taken:
-            lock.seek(0)
-            raise ConfigurationError(
-                "another system is running on this data folder",
-                where=str(self.data),
-                why=f"its process id is {lock.read().strip() or 'unknown'}",
-                do="Stop it first, or choose another folder with --data, or none with --ephemeral",
-            ) from taken
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-
     def _use_broker(self) -> None:
         folder = self.data / "kafka" if self._lasting else None
         self.broker = self._stack.enter_context(servers.broker(self.environment, folder))
@@ -223,6 +198,12 @@ class LocalSystem:
         if self._borrows(servers.BOOTSTRAP) and "HEADROOM_KAFKA__TOPIC_PREFIX" not in self.environment:
             self.environment["HEADROOM_KAFKA__TOPIC_PREFIX"] = f"local{secrets.token_hex(4)}."
             self._stack.callback(lambda: run_apart(lambda: topics.delete(self.settings.kafka)))
+
+    def _use_shards(self) -> None:
+        """As many partitions as the topics have, for that never changes."""
+        if "HEADROOM_KAFKA__PARTITIONS" not in self.environment:
+            found = run_apart(lambda: topics.shards(self.settings.kafka))
+            self.environment["HEADROOM_KAFKA__PARTITIONS"] = str(found or SHARDS)
 
     def _use_database(self) -> None:
         folder = self.data / "postgres" if self._lasting else None

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from headroom.local.folders import temporary_folder
-from headroom.local.system import KEY_FILE, PROGRAMS, LocalSystem
+from headroom.local.system import KEY_FILE, PROGRAMS, SHARDS, LocalSystem
 from shared.access import hash_key
 from shared.errors import ConfigurationError
 from tests.waiting import eventually_sync
@@ -56,6 +56,17 @@ def test_a_lasting_folder_keeps_its_key_and_lets_in_one_system(folder: Path, env
     with LocalSystem(folder, environment=environment, programs=["door"]) as second:
         assert not second.new_key
         assert second.api_key == key
+
+
+def test_a_system_keeps_the_shards_it_was_begun_with(folder: Path, environment: dict[str, str]) -> None:
+    unsaid = {name: value for name, value in environment.items() if name != "HEADROOM_KAFKA__PARTITIONS"}
+    with LocalSystem(folder, environment=unsaid, programs=["door"]) as system:
+        assert system.settings.kafka.partitions == SHARDS
+    other = unsaid | {"HEADROOM_KAFKA__TOPIC_PREFIX": environment["HEADROOM_KAFKA__TOPIC_PREFIX"] + "other."}
+    with LocalSystem(folder, environment=other | {"HEADROOM_KAFKA__PARTITIONS": "3"}, programs=["door"]):
+        pass
+    with LocalSystem(folder, environment=other, programs=["door"]) as system:
+        assert system.settings.kafka.partitions == 3
 
 
 def test_a_killed_service_is_ready_again(environment: dict[str, str]) -> None:
