@@ -111,20 +111,28 @@ class Group:
     _names: frozenset[str] | None = None
     _lines: GroupLines | None = None
     _weights: Floats | None = None
+    _at: dict[int, set[CellKey]] = field(default_factory=dict)
+    """The keys of ``cells`` by place."""
+    _moved: set[int] = field(default_factory=set)
+    """The places where something else closes than when ``_weights`` were summed."""
 
     def put(self, key: CellKey, cell: BookCell | None, timing: Timing | None) -> bool:
         """The cell of ``key`` now sums to this, or asks nothing; answers whether that changes the group."""
-        if cell is None or timing is None:
-            if self.cells.pop(key, None) is None:
-                return False
-            self._order = None
-        else:
-            if key not in self.cells:
-                self._order = None
+        before = self.cells.pop(key, None) if cell is None or timing is None else self.cells.get(key)
+        if before is not None:
+            self._at[before[1].place].discard(key)
+            self._moved.add(before[1].place)
+        elif cell is None or timing is None:
+            return False
+        if cell is not None and timing is not None:
             self.cells[key] = (cell, timing)
+            self._at.setdefault(timing.place, set()).add(key)
+            self._moved.add(timing.place)
+        if before is None or key not in self.cells:
+            self._order = None
         self._known.pop(key, None)
         self._weighs.pop(key, None)
-        self._names = self._lines = self._weights = None
+        self._names = self._lines = None
         self.on.clear()
         return True
 
@@ -175,7 +183,22 @@ class Group:
         """The weights of all lines by close week, beginning ``lead`` weeks before the axis."""
         if self._weights is None:
             self._weights = self.weights_without(lead, count, frozenset(), frozenset())
+        elif self._moved:
+            self._weights = self._weights.copy()
+            for place in self._moved:
+                if 0 <= place + lead < lead + count:
+                    self._weights[:, place + lead] = self._weights_at(place)
+        self._moved.clear()
         return self._weights
+
+    def _weights_at(self, place: int) -> Floats:
+        total = np.zeros(WEIGHTS)
+        for key in sorted(self._at[place], key=msgspec.structs.astuple):
+            if self.cells[key][1].counts == "exposure":
+                total[1] += self._weighs_of(key)[1]
+            else:
+                total += self._weighs_of(key)
+        return total
 
     def weights_without(self, lead: int, count: int, withheld: Set[str], replaced: Set[str]) -> Floats:
         """The same without lines that are ``withheld``; nor those ``replaced``, save where they are exposure only."""

@@ -132,7 +132,7 @@ class Margins:
         """The table as it was with what came, went and changed since."""
         keys, new = self.keys, sorted(self._new)
         went = sorted(bisect_left(keys, row) for row in self._gone)
-        numbers = np.delete(self._numbers, went, axis=0)
+        numbers = np.delete(self._numbers, went, axis=0)  # a copy, whatever went
         for at in reversed(went):
             del keys[at]
         if new:
