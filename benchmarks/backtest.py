@@ -6,9 +6,13 @@ every cell has changed. ``events_cpu_s`` is by the processor time of the process
 machine that is busy with other things would reach if it were not; the reading ahead is others' work.
 """
 
+import os
+
+# As the command does.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import gc
 import json
-import os
 import random
 import sys
 from collections.abc import Iterator
