@@ -21,6 +21,9 @@ from shared.schemas.signal import Signal
 CHUNK: Final = 4000
 """Events that a process reads before it hands them back."""
 
+MOST_AHEAD: Final = 16
+"""Chunks that are read ahead at most: as many as are read while a day is projected. Each takes a few megabytes."""
+
 Unread = tuple[str, str]
 """Why an event cannot be used: reason and details."""
 
@@ -54,14 +57,13 @@ class Ahead:
     def __init__(self, processes: int) -> None:
         # Not forked: a fork copies whatever state other threads are in.
         self._pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
-        self._most = 2 * processes + 1
 
     def read(self, lines: Iterable[bytes]) -> Iterator[tuple[bytes, Read | None]]:
         """Each line with what it says, in order; None where only who takes it knows its time."""
         waiting: deque[tuple[list[bytes], Future[list[Any]]]] = deque()
         source = iter(lines)
         while True:
-            while len(waiting) < self._most and (chunk := list(islice(source, CHUNK))):
+            while len(waiting) < MOST_AHEAD and (chunk := list(islice(source, CHUNK))):
                 waiting.append((chunk, self._pool.submit(_read_chunk, chunk)))
             if not waiting:
                 return
