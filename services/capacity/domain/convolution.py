@@ -1,8 +1,9 @@
 """Sums of independent deals as distributions on a grid, exactly: transforms are multiplied, one row for each week.
 
 Each deal asks nothing, or with some probability one of a few amounts, times a gamma-distributed effort factor where
-effort is uncertain. Amounts fall on the nearest point of the grid; what that rounds away is carried along and given
-back to the sums, so that where few sums are possible each is exact: one that just equals the capacity is no overload.
+effort is uncertain. Amounts fall on the nearest point of the grid, or between two where their effort spreads over more
+than that; what rounding takes away is carried along and given back to the sums, so that where few sums are possible each
+is exact: one that just equals the capacity is no overload.
 """
 
 from dataclasses import dataclass
@@ -18,6 +19,12 @@ Places = npt.NDArray[np.intp]
 
 _NOBODY: Final = 1e-12
 """Mass below which a point of the grid is taken to be never met."""
+
+
+_FINEST: Final = 1024
+"""Parts of a grid at which an uncertain effort may lie, several to a point."""
+_SPREAD: Final = 0.5
+"""Of a point: an effort that is this uncertain spreads over several, and need not lie at one."""
 
 
 @dataclass(frozen=True)
@@ -46,66 +53,81 @@ class Grid:
 
 def distribution(lumps: Lumps, grid: Grid) -> tuple[Floats, Floats]:
     """Masses by situation, week and point; and by week and point the sums that lie there, the middle situation's."""
+    finer = max(_FINEST // grid.points, 1)
     places = lumps.amounts / grid.step[:, None, None]
-    rounded = np.rint(places)
-    transforms = _table(lumps.cvs, grid.points)
-    asked, rest = _asked(lumps, rounded.astype(np.intp) % grid.points, places - rounded, transforms)
-    every = [1.0 + chance[..., None] * asked for chance in lumps.chances]
-    middle = len(every) // 2
-    whole, off = _multiply(every[middle], lumps.chances[middle][..., None] * rest)
-    products = [whole if number == middle else _product(each) for number, each in enumerate(every)]
+    parts = np.where(places * np.array(lumps.cvs)[lumps.effort][..., None] >= _SPREAD, float(finer), 1.0)
+    rounded = np.rint(places * parts) / parts
+    asked, off = _asked(lumps, (rounded * finer).astype(np.intp), lumps.pushes * (places - rounded), grid.points, finer)
+    middle = len(lumps.chances) // 2
     at = (grid.first[:, None] + np.arange(grid.points)) % grid.points
-    masses = np.array([np.take_along_axis(np.fft.irfft(each, grid.points), at, axis=1) for each in products])
-    spread = np.take_along_axis(np.fft.irfft(off, grid.points), at, axis=1)
+    masses = np.empty((len(lumps.chances), *at.shape))
+    for number, chance in enumerate(lumps.chances[..., None].swapaxes(1, 2)):
+        factors = chance * asked
+        factors += 1.0
+        if number != middle:
+            product = _product(factors)
+        else:
+            product, change = _multiply(factors, chance * off)
+            spread = np.take_along_axis(np.fft.irfft(change, grid.points), at, axis=1)
+        masses[number] = np.take_along_axis(np.fft.irfft(product, grid.points), at, axis=1)
     mass = masses[middle]
     moved = np.where(mass > _NOBODY, spread / np.where(mass > _NOBODY, mass, 1.0), 0.0)
     moved = np.clip(moved, -lumps.amounts.shape[1], lumps.amounts.shape[1])
     # An uncertain effort narrower than the grid rings about its point; left as it is, it cancels out in every sum.
-    masses = np.where(np.abs(masses) > _NOBODY, masses, 0.0)
+    masses[np.abs(masses) <= _NOBODY] = 0.0
     return masses, (grid.first[:, None] + np.arange(grid.points) + moved) * grid.step[:, None]
 
 
-def _asked(lumps: Lumps, places: Places, rest: Floats, table: Complex) -> tuple[Complex, Complex]:
-    """By week, deal and frequency: the transform of what a won deal asks, less one; and of what rounding took off."""
-    asked = np.full((*places.shape[:2], table.shape[2]), -1.0, complex)
+def _asked(lumps: Lumps, places: Places, rest: Floats, points: int, finer: int) -> tuple[Complex, Complex]:
+    """By deal, week and frequency: the transform of what a won deal asks, less one; and of what rounding took off.
+
+    ``places`` are in parts of a point, ``finer`` of which make one; ``rest`` is what rounding took, by its chance.
+    """
+    table = _table(lumps.cvs, points, finer)
+    row = (lumps.effort[..., None] * points * finer + places % (points * finer)).transpose(2, 1, 0)
+    asked = np.full((*row.shape[1:], table.shape[1]), -1.0, complex)
     off = np.zeros_like(asked)
-    for late in range(places.shape[2]):
-        share = lumps.pushes[:, :, late]
-        here = table[lumps.effort, places[:, :, late]]
-        asked += share[..., None] * here
-        here *= (share * rest[:, :, late])[..., None]
+    for late, at in enumerate(row):
+        here = table.take(at, axis=0)
+        asked += lumps.pushes[:, :, late].T[..., None] * here
+        here *= rest[:, :, late].T[..., None]
         off += here
     return asked, off
 
 
 def _product(factors: Complex) -> Complex:
-    """Over all deals."""
-    while (count := factors.shape[1]) > 1:
+    """Over all deals, in place."""
+    while (count := len(factors)) > 1:
         half = count // 2
-        pairs = factors[:, :half] * factors[:, half : 2 * half]
+        factors[:half] *= factors[half : 2 * half]
         if count % 2:
-            pairs[:, 0] *= factors[:, -1]
-        factors = pairs
-    return factors[:, 0]
+            factors[0] *= factors[-1]
+        factors = factors[:half]
+    return factors[0]
 
 
 def _multiply(factors: Complex, off: Complex) -> tuple[Complex, Complex]:
-    """The product over all deals, and its derivative in the direction of ``off``."""
-    while (count := factors.shape[1]) > 1:
+    """The product over all deals, and its derivative in the direction of ``off``; in place."""
+    while (count := len(factors)) > 1:
         half = count // 2
-        one, other = factors[:, :half], factors[:, half : 2 * half]
-        pairs = one * other
-        change = off[:, :half] * other + one * off[:, half : 2 * half]
+        one, other = factors[:half], factors[half : 2 * half]
+        off[:half] *= other
+        off[:half] += one * off[half : 2 * half]
+        one *= other
         if count % 2:
-            change[:, 0] = change[:, 0] * factors[:, -1] + pairs[:, 0] * off[:, -1]
-            pairs[:, 0] *= factors[:, -1]
-        factors, off = pairs, change
-    return factors[:, 0], off[:, 0]
+            off[0] *= factors[-1]
+            off[0] += one[0] * off[-1]
+            one[0] *= factors[-1]
+        factors, off = one, off[:half]
+    return factors[0], off[0]
 
 
 @lru_cache(maxsize=16)
-def _table(cvs: tuple[float, ...], points: int) -> Complex:
-    """The transform of an amount at each point of the grid, times an effort factor of each coefficient of variation."""
+def _table(cvs: tuple[float, ...], points: int, finer: int) -> Complex:
+    """The transform of an amount at each point of the grid, and at ``finer`` - 1 between each two, by a factor of effort.
+
+    Rows of one coefficient of variation come after those of another.
+    """
     frequency = 2j * np.pi * np.arange(points // 2 + 1) / points
-    turns = np.arange(points)[:, None] * frequency
-    return np.array([np.exp(-turns) if cv == 0 else (1.0 + turns * cv**2) ** (-1 / cv**2) for cv in cvs])
+    turns = np.arange(points * finer)[:, None] / finer * frequency
+    return np.concatenate([np.exp(-turns) if cv == 0 else (1.0 + turns * cv**2) ** (-1 / cv**2) for cv in cvs])

@@ -18,8 +18,8 @@ Places = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]
 
 _SELDOM: Final = 0.05
-_WIDE: Final = 7.0
-"""Deviations from the mean beyond which no sum of independent deals is met."""
+_WIDE: Final = 5.0
+"""Deviations from the mean beyond which a sum of independent deals is hardly ever met."""
 _SAME: Final = 1e-7
 """Relative: a sum so close to the limit is at it."""
 
@@ -166,12 +166,12 @@ def _grid(lumps: Lumps, crowd: Moments, points: int) -> tuple[Grid, Floats]:
     second = (lumps.pushes * lumps.amounts**2).sum(axis=2) * (1 + cv**2)
     mean = (lumps.chances * first).sum(axis=2)
     deviation = np.sqrt(np.maximum((lumps.chances * second - (lumps.chances * first) ** 2).sum(axis=2), 0.0))
-    most = lumps.amounts.max(axis=2) * (1 + 5 * cv) * (lumps.chances.max(axis=0) > 0)
+    most = lumps.amounts.max(axis=2) * (1 + 4 * cv) * (lumps.chances.max(axis=0) > 0)
     low = np.maximum((mean - _WIDE * deviation).min(axis=0), 0.0)
-    high = np.minimum((mean + _WIDE * deviation).max(axis=0) + 2 * most.max(axis=1), most.sum(axis=1))
+    high = np.minimum((mean + _WIDE * deviation).max(axis=0) + most.max(axis=1), most.sum(axis=1))
     aside = np.sqrt(crowd.variance)
-    offset = np.where(aside.max(axis=0) > 0, (crowd.mean - 5 * aside).min(axis=0), crowd.mean[0])
-    wide = np.where(aside.max(axis=0) > 0, (crowd.mean + 6 * aside).max(axis=0) - offset, 0.0)
+    offset = np.where(aside.max(axis=0) > 0, (crowd.mean - 4 * aside).min(axis=0), crowd.mean[0])
+    wide = np.where(aside.max(axis=0) > 0, (crowd.mean + 5 * aside).max(axis=0) - offset, 0.0)
     many = (lumps.chances.max(axis=0) > 0).sum(axis=1)
     spare = np.minimum(many / 2, 4 + 2 * np.sqrt(many)) + 3
     low = np.minimum(low, high)

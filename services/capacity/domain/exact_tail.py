@@ -43,10 +43,11 @@ _LUMPY: Final = 0.1
 _UNLIKELY: Final = 1e-3
 _NEVER: Final = 1e-6
 """Where too much is less likely, no path has a backlog."""
-_FINE: Final = ((8, 512), (20, 512), (LARGEST, 256))
-"""Up to so many deals in a week: so many points of the grid."""
 _POINTS: Final = 128
-"""Of the grid where no deal is taken as it is, or only the largest of many with uncertain effort."""
+"""Of the grid where all effort is uncertain, for then sums lie close by each other; twice as many for few deals. Where
+some effort is certain twice as many as well, and four times for so few deals that each sum may matter."""
+_SEVERAL: Final = 8
+_MOST_SUMS: Final = 20
 _NOTHING: Final = 1e-9
 _AT_ONCE: Final = 150_000
 """Numbers that a transform works on at a time: they stay in the processor's cache."""
@@ -83,14 +84,14 @@ def tail_of(
 
     Weeks before ``since`` are looked at for ``never`` only; their answers are nothing.
     """
-    chosen, blurred = _largest(members, demand.variance)
+    chosen, points = _largest(members, demand.variance)
     situations = few(rho)
     z = np.concatenate((situations, all_of(rho)))
     chances = given(members.probability, rho, z)
     crowd = with_deals(unnamed_of(groups, members, z, rho), members, ~chosen, chances)
     total = with_deals(crowd, members, chosen, chances)
     planned = planned or PlannedDemand(*np.zeros((3, len(limit))))
-    pool = _Pool(members, chosen, blurred, chances[: len(situations)], limit, demand.variance, planned)
+    pool = _Pool(members, chosen, points, chances[: len(situations)], limit, demand.variance, planned)
     never = _unlikely(limit - total.mean[-1], total.variance[-1], pool.size, _NEVER)
     overload, bands, then = _answers(pool, crowd, total, since)
     return Tail(overload, list(bands), then, bool(never.all()))
@@ -100,12 +101,12 @@ def tail_of(
 class _Pool:
     """What is known by week besides crowd and total; ``chosen`` are the deals taken as they are.
 
-    ``chances`` are the members' in the few situations that are computed.
+    ``points`` are of the weeks' grids, ``chances`` the members' in the few situations that are computed.
     """
 
     members: Members
     chosen: Flags
-    blurred: Flags
+    points: Places
     chances: Floats
     limit: Floats
     variance: Floats
@@ -151,7 +152,7 @@ def _answers(pool: _Pool, crowd: Moments, total: Moments, since: int) -> tuple[F
     matters = pool.chosen.any(axis=0) & (open_question | pool.lumpy())
     matters[:since] = False
     rest = np.flatnonzero(~matters)
-    portions = [(rest[rest >= since], _POINTS), *_buckets(np.flatnonzero(matters), pool.chosen, pool.blurred)]
+    portions = [(rest[rest >= since], _POINTS), *_portions(np.flatnonzero(matters), pool.chosen, pool.points)]
     sums: list[Sums] = []
     over_then = np.zeros((count, weeks))
     for rows, points in portions:
@@ -182,21 +183,21 @@ def _certain(overload: Floats, clear: tuple[Flags, Flags], size: Floats) -> Floa
     return np.where((size > 0) & too_little, 0.0, np.where((size > 0) & too_much, 1.0, overload))
 
 
-def _largest(members: Members, variance: Floats) -> tuple[Flags, Flags]:
-    """Which deals are taken as they are, by deal and week; and the weeks in which those of uncertain effort are not."""
+def _largest(members: Members, variance: Floats) -> tuple[Flags, Places]:
+    """Which deals are taken as they are, by deal and week; and the points that the grid of each week has."""
     own = members.variance
     chosen = own > _NEGLIGIBLE * variance
+    count = chosen.sum(axis=0)
     uncertain = (np.array(members.cvs) >= _BLURRED)[members.effort][:, None]
-    many = chosen.sum(axis=0) > _MANY
-    small = chosen & uncertain & (own < _SMALL * variance) & many
-    blurred = many & (chosen <= uncertain).all(axis=0)
-    chosen &= ~small
+    spread = (chosen <= uncertain).all(axis=0)
+    chosen &= ~(uncertain & (own < _SMALL * variance) & (count > _MANY))
     if len(own) > LARGEST:
         order = np.argpartition(-own, LARGEST, axis=0)[:LARGEST]
         among = np.zeros_like(chosen)
         np.put_along_axis(among, order, True, axis=0)
         chosen &= among
-    return chosen, blurred
+    points = np.where(count <= _MOST_SUMS, _POINTS * 4, _POINTS * 2)
+    return chosen, np.where(spread, np.where(count <= _SEVERAL, _POINTS * 2, _POINTS), points)
 
 
 def unnamed_of(groups: Sequence[PoolGroup], members: Members, z: Floats, rho: float) -> Moments:
@@ -240,18 +241,18 @@ def _unlikely(distance: Floats, variance: Floats, size: Floats, least: float = _
     return np.asarray(exponent > -np.log(least))
 
 
-def _buckets(rows: Places, chosen: Flags, blurred: Flags) -> list[tuple[Places, int]]:
+def _portions(rows: Places, chosen: Flags, points: Places) -> list[tuple[Places, int]]:
     """The weeks in portions of about as many deals each, with the points that their grids have."""
     many = chosen[:, rows].sum(axis=0)
-    smooth = blurred[rows]
     found = []
-    least = 0
-    for most, points in _FINE:
-        inside = (many > least) & (many <= most)
-        for here, fine in ((rows[inside & smooth], _POINTS), (rows[inside & ~smooth], points)):
-            portion = max(_AT_ONCE // (most * fine), 1)
-            found += [(here[start : start + portion], fine) for start in range(0, len(here), portion)]
-        least = most
+    for fine in np.unique(points[rows]).tolist():
+        there = points[rows] == fine
+        order = np.argsort(many[there], kind="stable")
+        here, size = rows[there][order], many[there][order]
+        while len(here):
+            portion = max(_AT_ONCE // int(size[-1] * fine), 1)
+            found.append((here[-portion:], fine))
+            here, size = here[:-portion], size[:-portion]
     return found
 
 
