@@ -2,8 +2,8 @@
 
 Each deal asks nothing, or with some probability one of a few amounts, times a gamma-distributed effort factor where
 effort is uncertain. Amounts fall on the nearest point of the grid, or between two where their effort spreads over more
-than that; what rounding takes away is carried along and given back to the sums, so that where few sums are possible each
-is exact: one that just equals the capacity is no overload.
+than that; what rounding takes away is carried along and given back to the sums, so that where few sums are possible
+each is exact: one that just equals the capacity is no overload.
 """
 
 from dataclasses import dataclass
@@ -124,7 +124,7 @@ def _multiply(factors: Complex, off: Complex) -> tuple[Complex, Complex]:
 
 @lru_cache(maxsize=16)
 def _table(cvs: tuple[float, ...], points: int, finer: int) -> Complex:
-    """The transform of an amount at each point of the grid, and at ``finer`` - 1 between each two, by a factor of effort.
+    """The transform of an amount at each point of a grid, and at ``finer`` - 1 between each two, by a factor of effort.
 
     Rows of one coefficient of variation come after those of another.
     """

@@ -56,8 +56,9 @@ def waiting_of(backlog: Floats, capacity: Floats, allowed: int) -> Waiting:
     late = backlog > (soon + _SAME * scale)[:, None]
     mean = backlog.mean(axis=1)
     p80 = np.zeros(len(capacity))
-    some = np.flatnonzero(mean > 0)
     at = int(np.ceil(_HIGH * backlog.shape[1])) - 1
+    # Where it is nothing so often, it is nothing.
+    some = np.flatnonzero(np.count_nonzero(backlog, axis=1) >= backlog.shape[1] - at)
     p80[some] = np.partition(backlog[some], at, axis=1)[:, at]
     return Waiting(mean, p80, late.mean(axis=1))
 

@@ -27,6 +27,8 @@ DRAWN: Final = 64
 _ALONE: Final = 192
 """Quantities of the rest drawn one by one; the smaller ones are drawn together by close week."""
 _NOTHING: Final = 1e-9
+_AT_ONCE: Final = 12
+"""Weeks."""
 
 
 def paths_of(demand: Demand, pool: str, members: Members, rho: float) -> Floats:
@@ -34,15 +36,28 @@ def paths_of(demand: Demand, pool: str, members: Members, rho: float) -> Floats:
     groups = demand.groups(pool)
     drawn = _largest(members)
     certain, rows, factors = _rest(demand, pool, groups, members, drawn, rho)
-    asked, own = _drawn(members, drawn, rho)
-    shape = np.concatenate((rows, asked))
-    by_week = np.concatenate((factors, own)).T @ shape if len(shape) else np.zeros((SCENARIOS, members.count))
-    return np.ascontiguousarray((by_week + certain).T)
+    found = np.empty((members.count, SCENARIOS))
+    found[:] = certain[:, None]
+    _add(found, rows, factors)
+    _add(found, *_drawn(members, drawn, rho))
+    return found
+
+
+def _add(found: Floats, rows: Floats, factors: Floats) -> None:
+    """Add what rows ask by week, times their factors by scenario, to what is found by week and scenario.
+
+    Each row asks in few of the weeks: so many weeks at a time, with the rows that ask in them.
+    """
+    for begin in range(0, len(found), _AT_ONCE):
+        here = rows[:, begin : begin + _AT_ONCE]
+        some = np.flatnonzero(here.any(axis=1))
+        if len(some):
+            found[begin : begin + _AT_ONCE] += here[some].T @ factors[some]
 
 
 def _situation() -> Floats:
     """The common factor in each scenario."""
-    found: Floats = SCORES[ranks(["everything"], "factor")[0]]
+    found: Floats = SCORES.take(ranks(["everything"], "factor")[0])
     return found
 
 
@@ -54,17 +69,21 @@ def _largest(members: Members) -> Places:
 def _drawn(members: Members, drawn: Places, rho: float) -> tuple[Floats, Floats]:
     """What the drawn deals ask if they close so late (a row for each), and how much of that comes in each scenario."""
     names = [members.deals[number] for number in drawn.tolist()]
-    p = members.probability[drawn]
-    chance = given(p, rho, _situation()).T if rho > 0 else p[:, None]
-    won = UNIFORM[ranks(names, "outcome")] < chance
-    effort = np.stack([efforts(cv) for cv in members.cvs])
-    factor = won * effort[members.effort[drawn][:, None], ranks(names, "effort")]
+    p, which = np.unique(members.probability[drawn], return_inverse=True)
+    chance = given(p, rho, _situation()).T[which] if rho > 0 else p[which, None]
+    effort = np.concatenate([efforts(cv) for cv in members.cvs])
+    factor = effort.take(ranks(names, "effort") + SCENARIOS * members.effort[drawn][:, None])
+    factor *= UNIFORM.take(ranks(names, "outcome")) < chance
     pushes = members.pushes[drawn]
-    upto = np.cumsum(pushes, axis=1)
-    late = (UNIFORM[ranks(names, "push")][:, None, :] >= upto[:, :-1, None]).sum(axis=1)
-    parts = [factor * (late == number) for number in range(pushes.shape[1])]
-    count = len(drawn) * pushes.shape[1]
-    return members.asked[drawn].reshape(count, members.count), np.stack(parts, axis=1).reshape(count, SCENARIOS)
+    late = UNIFORM.take(ranks(names, "push"))
+    parts = np.empty((*pushes.shape, SCENARIOS))
+    # Each is what comes so late or later, less what comes later still.
+    for number, upto in enumerate(np.cumsum(pushes, axis=1)[:, :-1].T):
+        later = factor * (late >= upto[:, None])
+        np.subtract(factor, later, out=parts[:, number])
+        factor = later
+    parts[:, -1] = factor
+    return members.asked[drawn].reshape(-1, members.count), parts.reshape(-1, SCENARIOS)
 
 
 @dataclass(frozen=True)
