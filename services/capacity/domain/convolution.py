@@ -58,18 +58,22 @@ def distribution(lumps: Lumps, grid: Grid) -> tuple[Floats, Floats]:
     parts = np.where(places * np.array(lumps.cvs)[lumps.effort][..., None] >= _SPREAD, float(finer), 1.0)
     rounded = np.rint(places * parts) / parts
     asked, off = _asked(lumps, (rounded * finer).astype(np.intp), lumps.pushes * (places - rounded), grid.points, finer)
-    middle = len(lumps.chances) // 2
     at = (grid.first[:, None] + np.arange(grid.points)) % grid.points
-    masses = np.empty((len(lumps.chances), *at.shape))
-    for number, chance in enumerate(lumps.chances[..., None].swapaxes(1, 2)):
+
+    def masses_of(transform: Complex) -> Floats:
+        return np.take_along_axis(np.fft.irfft(transform, grid.points), at, axis=1)
+
+    middle = len(lumps.chances) // 2
+    masses, spread = np.empty((len(lumps.chances), *at.shape)), np.zeros(at.shape)
+    for number, chance in enumerate(lumps.chances.swapaxes(1, 2)[..., None]):
         factors = chance * asked
         factors += 1.0
-        if number != middle:
-            product = _product(factors)
-        else:
+        if number == middle:
             product, change = _multiply(factors, chance * off)
-            spread = np.take_along_axis(np.fft.irfft(change, grid.points), at, axis=1)
-        masses[number] = np.take_along_axis(np.fft.irfft(product, grid.points), at, axis=1)
+            spread = masses_of(change)
+        else:
+            product = _product(factors)
+        masses[number] = masses_of(product)
     mass = masses[middle]
     moved = np.where(mass > _NOBODY, spread / np.where(mass > _NOBODY, mass, 1.0), 0.0)
     moved = np.clip(moved, -lumps.amounts.shape[1], lumps.amounts.shape[1])
@@ -103,7 +107,8 @@ def _product(factors: Complex) -> Complex:
         if count % 2:
             factors[0] *= factors[-1]
         factors = factors[:half]
-    return factors[0]
+    product: Complex = factors[0]
+    return product
 
 
 def _multiply(factors: Complex, off: Complex) -> tuple[Complex, Complex]:

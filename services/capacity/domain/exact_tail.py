@@ -225,12 +225,23 @@ def with_deals(others: Moments, members: Members, chosen: Flags, chances: Floats
     """Of the chosen deals and the others together."""
     if not chosen.any():
         return others
-    first, second, third = (np.where(chosen, each, 0.0) for each in (members.first, members.second, members.third))
-    mean = chances @ first
+    first, second, third = (each * chosen for each in (members.first, members.second, members.third))
+    squared = first * first
+    one_of, alike = members.alike
+    few_kinds = len(one_of) < len(chances)
+    if few_kinds:
+        chances = chances[:, one_of]
+
+    def over_all(weight: Floats, by_deal: Floats) -> Floats:
+        """Deals that are won with one probability are summed before anything else."""
+        found: Floats = weight @ (alike @ by_deal if few_kinds else by_deal)
+        return found
+
     square = chances**2
-    variance = np.maximum(chances @ second - square @ first**2, 0.0)
-    skewed = chances @ third - 3 * square @ (first * second) + 2 * (square * chances) @ first**3
-    return Moments(mean + others.mean, variance + others.variance, skewed + others.third)
+    variance = np.maximum(over_all(chances, second) - over_all(square, squared), 0.0)
+    skewed = over_all(chances, third) - 3 * over_all(square, first * second)
+    skewed += 2 * over_all(square * chances, squared * first)
+    return Moments(over_all(chances, first) + others.mean, variance + others.variance, skewed + others.third)
 
 
 def _unlikely(distance: Floats, variance: Floats, size: Floats, least: float = _UNLIKELY) -> Flags:

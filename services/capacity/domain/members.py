@@ -48,12 +48,22 @@ class Members:
     @cached_property
     def second(self) -> Floats:
         """E[asked² | won] by deal and week, uncertain effort included."""
-        return np.asarray(np.einsum("mk,mkw->mw", self.pushes, self.asked**2) * (1 + self._cv**2))
+        return np.asarray(np.einsum("mk,mkw->mw", self.pushes, self._squares) * (1 + self._cv**2))
 
     @cached_property
     def third(self) -> Floats:
         """E[asked³ | won] by deal and week, uncertain effort included."""
-        return np.asarray(np.einsum("mk,mkw->mw", self.pushes, self.asked**3) * (1 + self._cv**2) ** 3)
+        return np.asarray(np.einsum("mk,mkw->mw", self.pushes, self._squares * self.asked) * (1 + self._cv**2) ** 3)
+
+    @cached_property
+    def _squares(self) -> Floats:
+        return self.asked * self.asked
+
+    @cached_property
+    def alike(self) -> tuple[Places, Floats]:
+        """A member of each win probability there is, and for each of these which members have it (1, else 0)."""
+        p, first, of = np.unique(self.probability, return_index=True, return_inverse=True)
+        return first, (of == np.arange(len(p))[:, None]).astype(np.float64)
 
     @cached_property
     def variance(self) -> Floats:
@@ -71,17 +81,20 @@ class Members:
 
         Groups hold each line as one by itself, and so it is taken out.
         """
-        lines, line = self.lines, self.line
-        shape, u, p = lines.shape[line], lines.units[line, None], lines.probability[line, None]
-        spread = 1 + lines.cv[line, None] ** 2
-        g, g2, g3 = (lines.shapes.power(n)[shape] for n in (1, 2, 3))
-        mean = p * u * g
-        second = p * u**2 * spread * g2
-        third = p * u**3 * spread**3 * g3
-        group = lines.group[line]
-        variance, skewed = second - mean**2, third - 3 * mean * second + 2 * mean**3
-        for number, moment in enumerate((mean, variance, skewed)):
-            np.subtract.at(moments[:, number], group, moment)
+        lines, line, groups, shapes = self.lines, self.line, len(moments), len(self.lines.shapes.asked)
+        u, p, spread = lines.units[line], lines.probability[line], 1 + lines.cv[line] ** 2
+        mean, second, third = p * u, p * u**2 * spread, p * u**3 * spread**3
+        at = lines.group[line] * shapes + lines.shape[line]
+
+        def asks(weight: Floats, effort: Floats) -> Floats:
+            """Over all lines, by group and week; ``effort`` is by shape and week."""
+            by_shape = np.asarray(np.bincount(at, weight, groups * shapes), np.float64)
+            return np.asarray(by_shape.reshape(groups, shapes) @ effort)
+
+        g, g2, g3 = (lines.shapes.power(n) for n in (1, 2, 3))
+        moments[:, 0] -= asks(mean, g)
+        moments[:, 1] -= asks(second, g2) - asks(mean**2, g**2)
+        moments[:, 2] -= asks(third, g3) - 3 * asks(mean * second, g * g2) + 2 * asks(mean**3, g**3)
 
     @property
     def _cv(self) -> Floats:
