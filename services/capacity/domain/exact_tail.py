@@ -171,9 +171,9 @@ def _answers(pool: _Pool, crowd: Moments, total: Moments, since: int) -> tuple[F
     over = np.concatenate([each.over for each in sums], axis=1)
     overload[order] = guide.over_all(over, pool.limit[order], np.arange(len(order)))
     overload = _certain(overload, clear, pool.size)
-    then[more] = pool.guide(wider, pool.variance + pool.planned.variance, more).over_all(
-        over_then[:, more], pool.limit[more], np.arange(len(more))
-    )
+    if len(more):
+        guide_then = pool.guide(wider, pool.variance + pool.planned.variance, more)
+        then[more] = guide_then.over_all(over_then[:, more], pool.limit[more], np.arange(len(more)))
     # More demand is never less likely to be too much; what says so is rounding.
     return overload, bands, np.maximum(overload, _certain(then, clear_then, pool.size))
 
@@ -191,11 +191,12 @@ def _largest(members: Members, variance: Floats) -> tuple[Flags, Places]:
     uncertain = (np.array(members.cvs) >= _BLURRED)[members.effort][:, None]
     spread = (chosen <= uncertain).all(axis=0)
     chosen &= ~(uncertain & (own < _SMALL * variance) & (count > _MANY))
-    if len(own) > LARGEST:
-        order = np.argpartition(-own, LARGEST, axis=0)[:LARGEST]
-        among = np.zeros_like(chosen)
+    crowded = np.flatnonzero(chosen.sum(axis=0) > LARGEST)
+    if len(crowded):
+        order = np.argpartition(-own[:, crowded] * chosen[:, crowded], LARGEST, axis=0)[:LARGEST]
+        among = np.zeros((len(own), len(crowded)), bool)
         np.put_along_axis(among, order, True, axis=0)
-        chosen &= among
+        chosen[:, crowded] &= among
     points = np.where(count <= _MOST_SUMS, _POINTS * 4, _POINTS * 2)
     return chosen, np.where(spread, np.where(count <= _SEVERAL, _POINTS * 2, _POINTS), points)
 
