@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.capacity.domain.convolution import Grid, Lumps, distribution
-from services.capacity.domain.overload import fitted
-from services.capacity.domain.planned import PlannedDemand
+from services.capacity.domain.crowd import Moments
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
@@ -22,30 +21,6 @@ _WIDE: Final = 5.0
 """Deviations from the mean beyond which a sum of independent deals is hardly ever met."""
 _SAME: Final = 1e-7
 """Relative: a sum so close to the limit is at it."""
-
-
-@dataclass(frozen=True)
-class Moments:
-    """Mean, variance and third moment by situation and week."""
-
-    mean: Floats
-    variance: Floats
-    third: Floats
-
-    def at(self, weeks: Places) -> "Moments":
-        return Moments(self.mean[:, weeks], self.variance[:, weeks], self.third[:, weeks])
-
-    def plus(self, planned: PlannedDemand, weeks: Places | slice = slice(None)) -> "Moments":
-        more = planned.mean[weeks], planned.variance[weeks], planned.third[weeks]
-        return Moments(self.mean + more[0], self.variance + more[1], self.third + more[2])
-
-    def first(self, count: int) -> "Moments":
-        return Moments(self.mean[:count], self.variance[:count], self.third[:count])
-
-    def exceeds(self, limit: Floats, more: Floats | float = 0.0) -> Floats:
-        """P(more than each limit of a week), ``more`` variance being added: shape (situations, weeks, limits)."""
-        by_limit = self.mean[..., None], self.variance[..., None] + more, self.third[..., None]
-        return fitted(*np.broadcast_arrays(*by_limit)).exceeds(limit)
 
 
 @dataclass(frozen=True)

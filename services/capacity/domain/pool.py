@@ -17,6 +17,7 @@ from services.capacity.domain.members import Members, members_of
 from services.capacity.domain.overtime import StopLoss, by_moments, on_paths, overload_cost
 from services.capacity.domain.paths import paths_of
 from services.capacity.domain.positions import PoolState, positions_of
+from services.capacity.domain.remembered import Remembered
 from services.capacity.domain.rounding import figure
 from services.capacity.domain.work import Finish, finish_all, items_on, left_by, slip_of
 from shared.schemas.plan import Plan
@@ -66,8 +67,11 @@ class Projected(NamedTuple):
     overload_cost: Floats
 
 
-def project_pool(name: str, plan: Plan, axis: Axis, demand: Demand, capacity: PoolCapacity, depth: Depth) -> Projected:
-    """What becomes of pool ``name``."""
+def project_pool(
+    name: str, plan: Plan, axis: Axis, demand: Demand, capacity: PoolCapacity, depth: Depth,
+    remembered: Remembered | None = None,
+) -> Projected:  # fmt: skip
+    """What becomes of pool ``name``, whose tails may be ``remembered`` from an earlier projection."""
     pool, cumulative = plan.pools[name], demand.is_cumulative(name)
     base, limit, of_deals, lines, _, first = asked_of(name, plan, axis, demand, capacity)
     planned = demand.planned_on(name)
@@ -78,7 +82,7 @@ def project_pool(name: str, plan: Plan, axis: Axis, demand: Demand, capacity: Po
     beyond = by_moments(base + of_deals.booked + of_deals.expected, of_deals.variance)
     if depth.tails and members is not None:
         rho, since = plan.uncertainty.win_correlation, axis.shown[0]
-        tail = tail_of(limit, of_deals, demand.groups(name), members, rho, planned, since)
+        tail = tail_of(limit, of_deals, demand.groups(name), members, rho, planned, since, remembered)
     if tail.never and not capacity.backlog and not items_on(plan, name, "after-deals"):
         nothing = np.zeros(axis.count)
         waiting = Waiting(nothing, nothing, nothing)

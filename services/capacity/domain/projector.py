@@ -4,6 +4,7 @@ A projection computes what changed since the last one and gives the figures a pr
 made anew when the plan changes or the plan's local day does, for then every deal's timing may.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from services.capacity.domain.hiring import hirers_of, openings_of
 from services.capacity.domain.listing import Listing
 from services.capacity.domain.pool import WHOLE, Asked, Depth, asked_of, project_pool
 from services.capacity.domain.pool_queue import PoolQueue
+from services.capacity.domain.remembered import Remembered
 from services.capacity.domain.revenue import Retention
 from services.capacity.domain.signals import Signals
 from shared.schemas.cell import CellKey
@@ -82,6 +84,7 @@ class Projector:
         self._bookings: Bookings
         self._hirers: list[str]
         self._capacities: dict[str, PoolCapacity] = {}
+        self._remembered: defaultdict[str, Remembered] = defaultdict(Remembered)
         self._decided: dict[str, dict[str, float]] = {}
         self._sent = _Sent()
         self._forecasts: Forecasts
@@ -171,6 +174,7 @@ class Projector:
             self._bookings, self._hirers = Bookings(plan), hirers_of(plan)
             self._forecasts = Forecasts(plan, axis, self.told)
             self._capacities = {}
+            self._remembered = defaultdict(Remembered)
             self._cells = set(self.book)
             self.reports.deals_changed = True
         for key in self._cells:
@@ -206,7 +210,7 @@ class Projector:
         for name in (*others, *self._hirers):
             if self._demand.hire(name, openings_of(name, plan, axis, sent.positions)) or name in pools:
                 rows, items, overload_cost = project_pool(
-                    name, plan, axis, self._demand, self._capacities[name], self._depth
+                    name, plan, axis, self._demand, self._capacities[name], self._depth, self._remembered[name]
                 )
                 self._queue.told(name, self._demand, self._capacities[name])
                 self._forecasts.levels.pool(name, rows, overload_cost)

@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.capacity.domain.copula import given
-from services.capacity.domain.exact_sums import Moments
-from services.capacity.domain.exact_tail import unnamed_of, with_deals
+from services.capacity.domain.crowd import Moments, unnamed_of, with_deals
 from services.capacity.domain.groups import PoolGroup
 from services.capacity.domain.members import Members
 
