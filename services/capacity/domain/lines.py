@@ -29,29 +29,36 @@ class Shapes:
     since: int | None
 
     @cached_property
+    def _kernels(self) -> tuple[list[Kernel], Places]:
+        """Each kernel once, and whose shape is of which."""
+        places = {kernel: place for place, kernel in enumerate(dict.fromkeys(self.kernels))}
+        return list(places), np.array([places[kernel] for kernel in self.kernels], np.intp)
+
+    @cached_property
     def pushes(self) -> Floats:
         """The probabilities of how late, by shape and lateness."""
-        return _table([np.array(kernel.pushes) for kernel in self.kernels], 1)
+        kernels, which = self._kernels
+        return _table([np.array(kernel.pushes) for kernel in kernels], 1)[which]
 
     @cached_property
     def asked(self) -> Floats:
         """By shape, lateness and week, for one unit."""
         closing = self.places[:, None] + np.arange(self.pushes.shape[1])
-        return self._by_week([kernel.effort for kernel in self.kernels], closing)
+        return self._by_week([kernel.effort for kernel in self._kernels[0]], closing)
 
     @cached_property
     def mean(self) -> Floats:
         """E[g] by shape and week."""
-        return self._by_week([kernel.mean for kernel in self.kernels], self.places[:, None])[:, 0]
+        return self._by_week([kernel.mean for kernel in self._kernels[0]], self.places[:, None])[:, 0]
 
     def power(self, exponent: int) -> Floats:
         """E[g^exponent] by shape and week."""
         return np.asarray(np.einsum("gk,gkw->gw", self.pushes, self.asked**exponent))
 
     def _by_week(self, curves: Sequence[Floats], closing: Places) -> Floats:
-        """``curves`` begun in the weeks ``closing`` (by shape and time), by week."""
+        """The ``curves`` of the kernels begun in the weeks ``closing`` (by shape and time), by week."""
         efforts, count, since = _table(curves, 0), self.count, self.since
-        which, longest = np.arange(len(curves))[:, None], efforts.shape[1]
+        which, longest = self._kernels[1][:, None], efforts.shape[1]
         if since is None:
             # Each is a window of its curve, with nothing before and behind it.
             windows = np.lib.stride_tricks.sliding_window_view(np.pad(efforts, ((0, 0), (count, count))), count, axis=1)
