@@ -82,7 +82,8 @@ class Delivery:
         self._costly: set[str] = set()
         self._costs: dict[Asking, Floats] = {}
         self._delays: dict[Asking, Floats] = {}
-        self._uses: dict[int, tuple[int, Uses]] = {}
+        self._uses: dict[tuple[int, int], tuple[int, Uses]] = {}
+        """By the first of the weeks and the one after the last."""
         self._puts: dict[str, int] = {}
         """When each pool was put last, counting from 1."""
         self._count = 0
@@ -103,7 +104,8 @@ class Delivery:
 
     def uses(self, weeks: slice) -> Uses:
         """All pools in these weeks; what nothing changed in is the same object as before."""
-        upto, known = self._uses.get(weeks.start, (0, Uses({}, [])))
+        span = weeks.start, weeks.stop
+        upto, known = self._uses.get(span, (0, Uses({}, [])))
         changed = [pool for pool, at in self._puts.items() if at > upto]
         if changed:
             use = dict(known.utilisation)
@@ -113,7 +115,7 @@ class Delivery:
             pools = [pool for pool in self._names if pool in use]
             order = np.argsort([-(use[pool] or 0.0) for pool in pools], kind="stable")
             known = Uses(use, [pools[place] for place in order.tolist()])
-            self._uses[weeks.start] = self._count, known
+            self._uses[span] = self._count, known
         return known
 
     @property

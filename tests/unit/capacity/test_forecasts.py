@@ -188,6 +188,22 @@ def test_margin_and_pools_move_in_one_forecast() -> None:
     assert whole.pools[0].utilisation_change > 0
 
 
+def test_how_busy_a_pool_is_hangs_on_no_other_period() -> None:
+    # The quarter before begins as early on the table, whose weeks begin now, but what is worked on ends earlier.
+    now = NOW + timedelta(days=10)
+    sold = {
+        f"crm/{n}": deal(n, Line("basic", quantity=9.0), close=day)
+        for n, day in enumerate(["2026-05-20", "2026-07-20"])
+    }
+    found = []
+    for periods in (PERIODS, PERIODS | {"2026-Q1": {"bookings": 1.0}}):
+        projector = Projector()
+        projector.cells_changed(Partition(projector.book).put(sold))
+        projector.project(now, PlanInForce("small@1", plan(POOLS, PRODUCTS, periods=periods)))
+        found.append(projector.told.forecasts["2026-Q2", "*"].pools)
+    assert found[0] == found[1]
+
+
 def test_what_is_told_is_taken_over_after_a_restart_and_nothing_is_told_anew() -> None:
     deals = {f"crm/{n}": deal(n, Line("basic", quantity=1.0, amount=50.0 + n), close="2026-05-13") for n in range(4)}
     first = Projector()
