@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from services.capacity.domain.copula import given
 from services.capacity.domain.demand import Demand
-from services.capacity.domain.draws import SCENARIOS, SCORES, UNIFORM, efforts, positive, ranks
+from services.capacity.domain.draws import SCENARIOS, SCORES, Ranks, efforts, positive, ranks
 from services.capacity.domain.groups import PoolGroup
 from services.capacity.domain.members import Members
 
@@ -70,20 +70,25 @@ def _drawn(members: Members, drawn: Places, rho: float) -> tuple[Floats, Floats]
     """What the drawn deals ask if they close so late (a row for each), and how much of that comes in each scenario."""
     names = [members.deals[number] for number in drawn.tolist()]
     p, which = np.unique(members.probability[drawn], return_inverse=True)
-    chance = given(p, rho, _situation()).T[which] if rho > 0 else p[which, None]
+    chance = given(p, rho, _situation()).T if rho > 0 else p[:, None]
     effort = np.concatenate([efforts(cv) for cv in members.cvs])
     factor = effort.take(ranks(names, "effort") + SCENARIOS * members.effort[drawn][:, None])
-    factor *= UNIFORM.take(ranks(names, "outcome")) < chance
+    factor *= ranks(names, "outcome") < _places(chance)[which]
     pushes = members.pushes[drawn]
-    late = UNIFORM.take(ranks(names, "push"))
+    late = ranks(names, "push")
     parts = np.empty((*pushes.shape, SCENARIOS))
+    parts[:, 0] = factor
     # Each is what comes so late or later, less what comes later still.
-    for number, upto in enumerate(np.cumsum(pushes, axis=1)[:, :-1].T):
-        later = factor * (late >= upto[:, None])
-        np.subtract(factor, later, out=parts[:, number])
-        factor = later
-    parts[:, -1] = factor
+    for number, upto in enumerate(_places(np.cumsum(pushes, axis=1)[:, :-1]).T):
+        np.multiply(parts[:, number], late >= upto[:, None], out=parts[:, number + 1])
+        parts[:, number] -= parts[:, number + 1]
     return members.asked[drawn].reshape(-1, members.count), parts.reshape(-1, SCENARIOS)
+
+
+def _places(chance: Floats) -> Ranks:
+    """At how many places in the order the uniform number is less than that."""
+    found: Ranks = np.ceil(chance * SCENARIOS - 0.5).astype(np.uint16)
+    return found
 
 
 @dataclass(frozen=True)

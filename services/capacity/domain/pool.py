@@ -97,7 +97,8 @@ def project_pool(
 def _on_paths(
     name: str, plan: Plan, axis: Axis, base: Floats, demand: Demand, members: Members, capacity: PoolCapacity
 ) -> tuple[Waiting, dict[str, Slip], StopLoss]:
-    asked = paths_of(demand, name, members, plan.uncertainty.win_correlation) + base[:, None]
+    asked = paths_of(demand, name, members, plan.uncertainty.win_correlation)
+    asked += base[:, None]
     can, reported = capacity.counts, capacity.backlog
     backlog = undone(asked, can, reported)
     waiting = waiting_of(backlog, can, plan.pools[name].allowed_delay_weeks)
