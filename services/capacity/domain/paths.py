@@ -142,16 +142,19 @@ def _factors(rows: _Quantities) -> Floats:
     """
     count, late = rows.pushes.shape
     whole = np.take_along_axis(positive(np.ones(count), rows.deviation), ranks(rows.keys, "rest").astype(np.intp), 1)
-    factors = np.repeat(whole[:, None], late, axis=1)
-    if late > 1:
-        keys = [f"{key}|{number}" for key in rows.keys for number in range(late)]
-        there = rows.pushes > 0
-        width = np.where(there, rows.push[:, None] / np.sqrt(np.where(there, rows.pushes, 1.0)), 0.0)
-        own = SCORES[ranks(keys, "part")].reshape(count, late, SCENARIOS) * width[..., None]
-        factors += own - np.einsum("rk,rks->rs", rows.pushes, own)[:, None]
-        factors = np.maximum(factors, 0.0)
-        factors /= np.maximum(factors.mean(axis=2, keepdims=True), _NOTHING)
-    return factors * rows.more[:, None]
+    if late == 1:
+        return (whole * rows.more)[:, None]
+    keys = [f"{key}|{number}" for key in rows.keys for number in range(late)]
+    there = rows.pushes > 0
+    width = np.where(there, rows.push[:, None] / np.sqrt(np.where(there, rows.pushes, 1.0)), 0.0)
+    factors = SCORES.take(ranks(keys, "part")).reshape(count, late, SCENARIOS)
+    factors *= width[..., None]
+    factors -= np.einsum("rk,rks->rs", rows.pushes, factors)[:, None]
+    factors += whole[:, None]
+    np.maximum(factors, 0.0, out=factors)
+    factors *= 1.0 / np.maximum(factors.mean(axis=2, keepdims=True), _NOTHING)
+    factors *= rows.more[:, None]
+    return factors
 
 
 def _quantities(
