@@ -17,6 +17,9 @@ from faust.types import TP
 from shared.kafka import connection_options
 
 FETCH_WAIT_MS = 50
+GATHER = 0.01
+"""Seconds after a fetch was taken in which the next may gather. While one lies there untaken, its broker is asked for
+no other, so that of a trickle not each record becomes a fetch of its own; what comes after a pause is taken at once."""
 
 
 @dataclass(slots=True)
@@ -36,6 +39,8 @@ class BatchThread(driver.AIOKafkaConsumerThread):
     """The consumer that fetches through this thread: whether the flow is active, and since which seek."""
 
     _wake: asyncio.Future[None] | None = None
+    _taken = 0.0
+    """When a fetch was taken last, by the thread's loop."""
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         conf, app = self.app.conf, self.app
@@ -84,6 +89,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
     ) -> Drained:
         fetcher, subscriptions = consumer._fetcher, consumer._subscription
         deadline = self.thread_loop.time() + timeout
+        await asyncio.sleep(self._taken + GATHER - self.thread_loop.time())
         with subscriptions.fetch_context():
             while True:
                 if consumer._closed or fetcher._closed:
@@ -96,6 +102,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
                     records = await fetcher.fetched_records(active, timeout=0, max_records=limit)
                     drained = self._with_positions(subscriptions, active, seen, records)
                     if drained.positions:
+                        self._taken = self.thread_loop.time()
                         return drained
                 left = deadline - self.thread_loop.time()
                 if left <= 0:
