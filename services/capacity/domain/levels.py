@@ -1,6 +1,6 @@
 """What stands of each period and segment: read off the margin table, the pools and the signals, whatever was told.
 
-A level is made anew only when its sums, its discounts, its revenue or one of its pools differ.
+A level is made anew only when its groups, their sums, its discounts, its revenue or one of its pools differ.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -53,10 +53,10 @@ class _Cut(NamedTuple):
 
 
 class _Made(NamedTuple):
-    """A level with what it was made from: the sums of its groups, and everything else that may differ."""
+    """A level with what it was made from: its groups and their sums, and everything else that may differ."""
 
     level: Level
-    sums: bytes
+    groups: bytes
     others: tuple[object, ...]
 
 
@@ -119,11 +119,12 @@ class Levels:
         others: tuple[Drift | None, tuple[float, float], float | None],
     ) -> Level:  # fmt: skip
         total = sums.sum(axis=0)
-        before, said = self._made.get(key), sums[:, : of.OVERLOAD].tobytes()
+        # Who asks is part of it: of two products without costs of their own the sums are the same.
+        before, said = self._made.get(key), asking.tobytes() + sums[:, : of.OVERLOAD].tobytes()
         drift, (revenue, risk), nrr = others
         others = (drift, (figure(revenue), figure(risk)), nrr)
         overload = figure(float(total[of.OVERLOAD]))
-        same = before is not None and before.sums == said
+        same = before is not None and before.groups == said
         if (
             before is not None
             and same

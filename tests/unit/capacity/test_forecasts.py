@@ -188,6 +188,20 @@ def test_margin_and_pools_move_in_one_forecast() -> None:
     assert whole.pools[0].utilisation_change > 0
 
 
+def test_another_product_for_the_same_money_asks_other_pools() -> None:
+    products = {name: {"needs": [{"pool": pool, "effort": 2.0}]} for name, pool in (("one", "eng"), ("other", "ops"))}
+    in_force = PlanInForce("small@1", plan({"eng": work_pool(40.0), "ops": work_pool(20.0)}, products, periods=PERIODS))
+    projector = Projector()
+    partition = Partition(projector.book)
+    for seconds, product, pool in ((0, "one", "eng"), (1, "other", "ops")):
+        line = Line(product, quantity=1.0, amount=100.0)
+        projector.cells_changed(partition.put({"crm/1": deal(1, line, close="2026-05-04")}))
+        projector.project(NOW + timedelta(seconds=seconds), in_force)
+        asked = [each.pool for each in projector.told.forecasts["2026-Q2", "*"].pools if each.effort]
+        sold = [each.product for each in projector.told.products["2026-Q2", ""]]
+        assert (asked, sold) == ([pool], [product])
+
+
 def test_how_busy_a_pool_is_hangs_on_no_other_period() -> None:
     # The quarter before begins as early on the table, whose weeks begin now, but what is worked on ends earlier.
     now = NOW + timedelta(days=10)
