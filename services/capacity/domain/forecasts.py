@@ -46,6 +46,10 @@ class Forecasts:
     def make(self, now: datetime, retention: Mapping[str, float], everything: bool) -> list[Forecast]:
         """The forecasts that differ from what was told, or ``everything``; in the order of periods and segments."""
         levels = {(level.period, level.segment): level for level in self.levels.all(retention)}
+        if not everything:
+            # Of a period of which nothing is left that is told, until a complete frame no longer names it.
+            left = {key: Level(*key) for key in self._told.forecasts if key not in levels and key[1] == EVERYTHING}
+            levels = dict(sorted((levels | left).items()))
         found: list[Forecast] = []
         for period in dict.fromkeys(period for period, _ in levels):
             found += self._of_period(period, levels, now, everything)

@@ -202,6 +202,22 @@ def test_another_product_for_the_same_money_asks_other_pools() -> None:
         assert (asked, sold) == ([pool], [product])
 
 
+def test_a_period_of_which_nothing_is_left_is_told_to_be_nothing_and_then_no_more() -> None:
+    projector = Projector()
+    partition = Partition(projector.book)
+    for minutes, close in ((0, "2026-08-03"), (1, "2026-05-04")):
+        moved = deal(1, Line("basic", quantity=1.0, amount=100.0), close=close, stage="won")
+        projector.cells_changed(partition.put({"crm/1": moved}))
+        made = projector.project(NOW + timedelta(minutes=minutes), FORCE)
+    assert made is not None
+    told = {(each.period, each.segment): (each.bookings, each.bookings_change) for each in made.forecasts or []}
+    assert told["2026-Q3", ""] == told["2026-Q3", "*"] == (0.0, -100.0)
+    assert told["2026-Q2", "*"] == (100.0, 100.0)
+    complete = projector.project(NOW + timedelta(days=7), FORCE)
+    assert complete is not None
+    assert {each.period for each in complete.forecasts or []} == {"2026-Q2"}
+
+
 def test_how_busy_a_pool_is_hangs_on_no_other_period() -> None:
     # The quarter before begins as early on the table, whose weeks begin now, but what is worked on ends earlier.
     now = NOW + timedelta(days=10)
