@@ -11,7 +11,6 @@ import os
 # As the command does.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import gc
 import json
 import random
 import sys
@@ -26,8 +25,8 @@ from rich.progress import Progress
 from benchmarks._report import Bar, Report, arguments, present
 from headroom.replay import Replay, replay
 from headroom.replay_read import Ahead
+from shared import memory
 from shared.schemas.plan_file import parse_plan
-from shared.streams.app import COLLECT_AFTER
 
 PLAN = Path(__file__).parents[1] / "examples" / "margin-volume-trap" / "plan.yaml"
 START = datetime(2026, 4, 1, tzinfo=UTC)
@@ -78,7 +77,7 @@ def _opened(which: int, dice: random.Random) -> dict[str, object]:
 
 def measure(console: Console) -> Report:
     """The rate for each number of events a day, reading included."""
-    gc.set_threshold(*COLLECT_AFTER)
+    memory.suit_books()
     plan = parse_plan(PLAN.read_text(), str(PLAN))
     report = Report()
     ahead = Ahead(max(1, min((os.cpu_count() or 2) - 1, 3)))

@@ -9,7 +9,6 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
-import gc
 import json
 import resource
 import sys
@@ -25,10 +24,10 @@ from rich.table import Table
 
 from services.capacity.domain.pool import WHOLE, Depth
 from services.capacity.domain.projector import PlanInForce, Projector
+from shared import memory
 from shared.schemas.cell import Cell, CellKey, ListSums, Mark, Member, OwnSums, StageSums
 from shared.schemas.plan import Plan
 from shared.schemas.week import add_weeks, monday, week_of
-from shared.streams.app import COLLECT_AFTER
 
 NOW = datetime(2026, 3, 30, 8, tzinfo=UTC)
 POOLS, WEEKS, CELLS, DEALS = 500, 104, 5000, 50_000
@@ -134,7 +133,7 @@ def changed(projector: Projector, force: PlanInForce, cells: list[Cell], times: 
 
 def run(rho: float, console: Console) -> dict[str, Any]:
     """All figures; memory is looked through for cycles as often as in the process that projects."""
-    gc.set_threshold(*COLLECT_AFTER)
+    memory.suit_books()
     figures: dict[str, float] = {}
     curve: list[dict[str, float]] = []
     with Progress(console=console, transient=True) as bar:

@@ -1,6 +1,5 @@
 """``headroom backtest``: what the model would have said, day by day, of events that were recorded or given."""
 
-import gc
 import json
 import os
 from collections.abc import Iterator
@@ -31,10 +30,10 @@ from headroom.plan import read_text
 from headroom.replay import MOST_REJECTED, QUIET, Replay, Replayer
 from headroom.replay_read import Ahead, Read
 from services.ingest.domain.values import FIRST_YEAR, LAST_YEAR
+from shared import memory
 from shared.errors import BadInput
 from shared.schemas.plan import Plan
 from shared.schemas.plan_file import parse_plan
-from shared.streams.app import COLLECT_AFTER
 
 PlanFile = Annotated[Path, typer.Option("--plan", metavar="PLAN.yaml", help="The plan to hold the events against.")]
 Events = Annotated[
@@ -87,8 +86,7 @@ def backtest(
     plan = parse_plan(read_text(plan_file), str(plan_file))
     replayer = Replayer(plan, *days, quiet=timedelta(days=gap))
     started = perf_counter()
-    # Events live for a moment and are no part of cycles; looking for cycles among them takes long and finds nothing.
-    gc.set_threshold(*COLLECT_AFTER)
+    memory.suit_books()
     rows: list[Rejected] = []
     lines = _of_csv(events, map_file, rows) if map_file is not None else _lines(events)
     size, step = 0, _step(events)

@@ -6,7 +6,6 @@ conductor → the role's agent → the runtime → ``Shard.apply`` or ``Sink.app
 """
 
 import asyncio
-import gc
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
@@ -16,6 +15,7 @@ import structlog
 from faust.topics import Topic as FaustTopic
 from faust.transport.drivers import TRANSPORTS
 
+from shared import memory
 from shared.clock import Clock, WallClock
 from shared.errors import HeadroomError
 from shared.settings import KafkaSettings
@@ -32,9 +32,6 @@ from shared.streams.transport import BatchConsumer
 SCHEME = "batches"
 WATCH_EVERY = 1.0
 STOP_WITHIN = 10.0
-# Records come by the thousand, live for one batch and are no part of cycles. Looking for cycles after every 700 new
-# objects, as is Python's default, took a quarter of the fold's time and found nothing.
-COLLECT_AFTER = (50_000, 20, 100)
 
 log = structlog.get_logger(__name__)
 
@@ -120,7 +117,7 @@ async def run(
     """
     check_versions()
     await awaited_counts(kafka, role.topics)  # before anything is watched: the wait is no stall
-    gc.set_threshold(*COLLECT_AFTER)
+    memory.suit_books()
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def fail(error: BaseException) -> None:
