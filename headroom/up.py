@@ -142,6 +142,7 @@ def _announce(system: LocalSystem, console: Console, as_json: bool) -> None:
         what = {
             "urls": system.urls,
             "kafka": system.bootstrap,
+            "partitions": system.settings.kafka.partitions,
             "database_url": system.database_url,
             "data": str(system.data),
             "key_file": str(key_file) if system.api_key else None,
@@ -163,10 +164,12 @@ def _announce(system: LocalSystem, console: Console, as_json: bool) -> None:
         out.print(f'        export HEADROOM_API_KEY="$(cat {key_file})" HEADROOM_URL={system.door_url} \\')
         out.print(f"               HEADROOM_NOTIFIER_URL={system.notifier_url} \\")
         out.print(f"               HEADROOM_CAPACITY_URL={system.capacity_url}")
+    shards = system.settings.kafka.partitions
+    if isinstance(system.broker, NamedBroker):
+        out.print(f"        The topics have {shards} shards: elsewhere set HEADROOM_KAFKA__PARTITIONS={shards}")
     if not isinstance(system.broker, NamedBroker) and not isinstance(system.database, NamedDatabase):
         out.print("        For `headroom keys`, `topics`, `dead-letters` and `rebuild`, which use broker and database:")
         database_url = quote(system.database_url)
-        shards = system.settings.kafka.partitions
         out.print(f"        export HEADROOM_KAFKA__BOOTSTRAP={system.bootstrap} HEADROOM_KAFKA__PARTITIONS={shards} \\")
         out.print(f"               HEADROOM_DATABASE_URL={database_url}")
         out.print(f"        `headroom doctor --data {system.data}` examines all of it")

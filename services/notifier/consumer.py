@@ -58,7 +58,6 @@ class RecalibrationSink:
         """The records that can be read, and dead letters of those that cannot. A tombstone only ends the log's copy."""
         arrivals, broken = [], []
         for record in batch.records:
-            self._limit.used()
             if record.value is None:
                 continue
             try:

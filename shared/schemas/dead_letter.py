@@ -1,8 +1,9 @@
 """``dead-letters.v1``: what could not be used — the original bytes, where they came from, and why.
 
 What a reader may rely on: every record that a process could not use has its letter, also when the process was killed
-right then. It may come more than once (a restart writes the letters of broken records that are still on its topics
-anew), always with the same event id, ``topic/partition/offset`` of the record. So drop ids that you have seen.
+right then; of cells, which are made anew from deals, every one that is still the last of its key. It may come more than
+once (a restart writes the letters of broken records that are still on its topics anew), always with the same event id,
+``topic/partition/offset`` of the record. So drop ids that you have seen.
 """
 
 from collections.abc import Iterable

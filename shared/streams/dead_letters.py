@@ -5,14 +5,14 @@ one of our own processes is wrong, so dead-lettering those has a limit beyond wh
 committed.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 
 from shared.errors import HeadroomError
 from shared.schemas import dead_letter as schema
 from shared.schemas.envelope import headers
 from shared.streams import metrics
 from shared.streams.shards import Batch, Outgoing, Record
-from shared.topics import DEAD_LETTERS
+from shared.topics import DEAD_LETTERS, Topic
 
 
 class TooManyBroken(HeadroomError):
@@ -45,29 +45,27 @@ def dead_letter(batch: Batch, record: Record, reason: str, detail: str = "", *, 
 
 
 class BrokenLimit:
-    """Counts broken internal records among the last ``window`` and raises when they exceed ``ratio``.
+    """Raises when more than ``ratio`` of the last ``window`` records of a partition are broken internal records.
 
-    ``allowed`` broken records are accepted whatever the ratio, so that one at the very beginning stops nothing.
+    They are counted by offset: compaction moves broken records close together, and what was accepted when it came in
+    must not end the process that reads it again. ``allowed`` are accepted whatever the ratio, so that one at the very
+    beginning stops nothing.
     """
 
     def __init__(self, ratio: float = 0.001, allowed: int = 10, window: int = 100_000) -> None:
         self._ratio, self._allowed, self._window = ratio, allowed, window
-        self._seen = 0
-        self._broken: deque[int] = deque()
-
-    def used(self, records: int = 1) -> None:
-        """So many records were read; broken ones count as read too."""
-        self._seen += records
-        while self._broken and self._broken[0] <= self._seen - self._window:
-            self._broken.popleft()
+        self._broken: defaultdict[tuple[Topic, int], deque[int]] = defaultdict(deque)
 
     def broken(self, batch: Batch, record: Record, reason: str) -> None:
-        """``record`` cannot be used; raises ``TooManyBroken`` when that is one too many."""
-        self._broken.append(self._seen)
-        count = len(self._broken)
-        if count > self._allowed and count > self._ratio * min(self._seen, self._window):
+        """``record`` cannot be used; raises ``TooManyBroken`` when that is one too many. In the order of the log."""
+        places = self._broken[batch.topic, batch.partition]
+        places.append(record.offset)
+        while places[0] <= record.offset - self._window:
+            places.popleft()
+        count, among = len(places), min(record.offset + 1, self._window)
+        if count > self._allowed and count > self._ratio * among:
             raise TooManyBroken(
-                f"{count} of the last {min(self._seen, self._window)} records could not be used",
+                f"{count} of the last {among} records could not be used",
                 where=f"{batch.topic.name}[{batch.partition}] at offset {record.offset}",
                 why=reason,
                 do="Look at what writes this topic; nothing was committed, so a corrected version goes on from here",

@@ -56,7 +56,6 @@ class FoldShard:
             if deal is not None and deal.time > self._time:
                 self._time = deal.time
             self._book.put(key.decode(), deal)
-        self._limit.used(len(batch.records))
         self._upto = batch.next_offset
         if not batch.restoring:
             self._taken += len(batch.records)

@@ -43,7 +43,6 @@ class ForecastRows:
     def take_over(self, batch: Batch, limit: BrokenLimit) -> None:
         """What an earlier owner told; read before the first projection. A broken row is as none, and written anew."""
         for record in batch.records:
-            limit.used()
             try:
                 self._take_over(record)
             except msgspec.MsgspecError as error:
@@ -168,7 +167,6 @@ class ProjectShard:
             DECISIONS: self._decision,
             SIGNALS: self._signal,
         }[batch.topic]
-        self._limit.used()
         try:
             take(record)
         except (msgspec.MsgspecError, ValueError, TypeError) as error:
