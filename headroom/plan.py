@@ -19,7 +19,7 @@ from shared.errors import BadInput, PlanError
 from shared.schemas.plan import Plan
 from shared.schemas.plan_file import parse_plan, plan_json_schema, plan_sha256
 from shared.schemas.plan_pools import BudgetPool, Pool, QueuePool, WorkPool
-from shared.schemas.plan_values import format_duration
+from shared.schemas.plan_values import PLANNABLE_YEARS, format_duration
 from shared.schemas.plan_yaml import LARGEST_FILE
 
 app = typer.Typer(help="Plan files: check, compare, draft, publish, and the schema for editors.", no_args_is_help=True)
@@ -49,6 +49,8 @@ def check(
     A sound plan is also looked at on paper: milestones by their linearity, without any deal. Pools that are asked more
     than they can do are listed, and milestones that ask nothing of anybody named.
     """
+    if as_of and as_of.year not in PLANNABLE_YEARS:
+        raise typer.BadParameter(f"plans are made for the years 1970 to 2199, not for {as_of.year}", param_hint="--as-of")
     try:
         plan = parse_plan(read_text(file), str(file))
     except PlanError as error:

@@ -36,7 +36,7 @@ PARTITIONS = 2
 
 
 def demo(
-    speed: Annotated[float, typer.Option(min=0.1, max=4, help="How fast to play: 1 takes about a minute.")] = 1.0,
+    speed: Annotated[float, typer.Option(min=0.1, max=4, help="How fast to play: 1 takes a minute and a half.")] = 1.0,
     fast: Annotated[bool, typer.Option("--fast", help="The same as --speed 2.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON and nothing else.")] = False,
     undecided: Annotated[bool, typer.Option("--undecided", help="Play it with nobody deciding anything.")] = False,
