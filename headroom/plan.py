@@ -50,7 +50,9 @@ def check(
     than they can do are listed, and milestones that ask nothing of anybody named.
     """
     if as_of and as_of.year not in PLANNABLE_YEARS:
-        raise typer.BadParameter(f"plans are made for the years 1970 to 2199, not for {as_of.year}", param_hint="--as-of")
+        raise typer.BadParameter(
+            f"plans are made for the years 1970 to 2199, not for {as_of.year}", param_hint="--as-of"
+        )
     try:
         plan = parse_plan(read_text(file), str(file))
     except PlanError as error:
