@@ -76,7 +76,9 @@ def distribution(lumps: Lumps, grid: Grid) -> tuple[Floats, Floats]:
         masses[number] = masses_of(product)
     mass = masses[middle]
     moved = np.where(mass > _NOBODY, spread / np.where(mass > _NOBODY, mass, 1.0), 0.0)
-    moved = np.clip(moved, -lumps.amounts.shape[1], lumps.amounts.shape[1])
+    # Each deal was moved by less than a point.
+    deals = (lumps.chances.max(axis=0) > 0).sum(axis=1)[:, None]
+    moved = np.clip(moved, -deals, deals)
     # An uncertain effort narrower than the grid rings about its point; left as it is, it cancels out in every sum.
     masses[np.abs(masses) <= _NOBODY] = 0.0
     return masses, (grid.first[:, None] + np.arange(grid.points) + moved) * grid.step[:, None]
