@@ -1,8 +1,8 @@
 """Which pools come first when more have changed than one frame is to bear.
 
 On a busy system every frame would otherwise wait for all of the pools that changed meanwhile, and the one that was
-tipped with them. What moved most goes first. Pools that moved far go alone, in a hurried frame, for some frames in a
-row; then a few others go with them. What waits gains with every frame, so that nothing waits for ever.
+tipped with them. What moved most goes first, and while something moved far, little else goes with it, so that the next
+frame is soon there. What waits gains with every frame, so that nothing waits for ever.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,8 +22,6 @@ _PATIENCE: Final = 0.05
 """Share of a week's capacity: waiting for one frame counts as much as having moved by so much."""
 _BESIDE: Final = 3
 """One in so many of a frame's pools may have moved little, while another moved far."""
-_IN_A_ROW: Final = 3
-"""Hurried frames, before one in which others go too."""
 
 
 class PoolQueue:
@@ -34,12 +32,6 @@ class PoolQueue:
         self._moved: dict[str, float] = {}
         self._waited: dict[str, int] = {}
         self._told: dict[str, Floats] = {}
-        self._hurries = 0
-
-    @property
-    def hurried(self) -> bool:
-        """Whether only pools that moved far were taken last, and others wait for the frame that follows."""
-        return self._hurries > 0
 
     def __bool__(self) -> bool:
         return bool(self._moved)
@@ -48,7 +40,6 @@ class PoolQueue:
         """Nothing waits any more."""
         self._moved.clear()
         self._waited.clear()
-        self._hurries = 0
 
     def told(self, name: str, demand: Demand, capacity: PoolCapacity) -> None:
         """The pool was projected as it stands now."""
@@ -72,11 +63,6 @@ class PoolQueue:
     def _first(self, most: int) -> set[str]:
         far = {name for name, moved in self._moved.items() if moved >= _FAR}
         others = max(most // _BESIDE, 1) if far else most
-        if far and len(self._moved) - len(far) > others and self._hurries < _IN_A_ROW:
-            self._hurries += 1
-            others = 0
-        else:
-            self._hurries = 0
         taken: set[str] = set()
         for name in sorted(self._moved, key=lambda name: (-self._claim(name), name)):
             if len(taken) == most:

@@ -232,9 +232,7 @@ class Projector:
         sent.signals, sent.bookings, sent.milestones = signals, bookings, milestones
         efforts = self._demand.efforts()
         new_efforts, sent.efforts = complete or efforts != sent.efforts, efforts
-        # They are of all pools, and after a hurried frame comes the one with the pools that wait.
-        hurried = self._queue.hurried
-        forecasts = None if hurried else self._forecasts.make(now, self.retention.on(axis.today), complete)
+        forecasts = self._forecasts.make(now, self.retention.on(axis.today), complete)
         sent.loading = self._bulk.loading
         marks = self.book.marks
         return Frame(
