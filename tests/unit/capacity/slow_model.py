@@ -117,7 +117,8 @@ def replaced(lines: list[Line], pool: str, said: dict[str, Any]) -> list[Effort]
             begin = min((week for week, each in one.items() if each), default=since)  # nothing of nothing
             kept |= {since + week - begin: each * amount / total for week, each in one.items() if week >= begin}
         else:
-            kept[since] = kept.get(since, 0.0) + amount / len(found)
+            begin = max(since, min(one))  # of a deal that asks nothing, from when it would begin
+            kept[begin] = kept.get(begin, 0.0) + amount / len(found)
         new.append(kept)
     return new
 
@@ -144,12 +145,12 @@ class Pool:
 
 
 def asked(plan: dict[str, Any], lines: list[Line], actual: dict[str, Any]) -> dict[str, Pool]:
-    """What all lines ask, by pool. A deal that asks nothing has nothing that a report could replace: it is listed."""
+    """What all lines ask, by pool."""
     pools = {pool: Pool() for pool in plan["pools"]}
     counting = [line for line in lines if line.product and line.kind != "lost" and line.at is not None]
     for pool, found in pools.items():
         for deal in sorted({line.deal for line in counting}):
-            own = [line for line in counting if line.deal == deal and line.units and line.curves.get(pool)]
+            own = [line for line in counting if line.deal == deal and line.curves.get(pool)]
             usual = [line for line in own if not line.only_exposure]
             instead = replaced(usual, pool, actual[deal]) if usual and deal in actual else None
             for line in own:
