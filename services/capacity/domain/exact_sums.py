@@ -16,7 +16,6 @@ Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]
 
-_SELDOM: Final = 0.05
 _WIDE: Final = 5.0
 """Deviations from the mean beyond which a sum of independent deals is hardly ever met."""
 _SAME: Final = 1e-7
@@ -65,15 +64,13 @@ def sums_of(limit: Floats, lumps: Lumps, crowd: Moments, points: int) -> Sums:
     """Lumps and crowd together, in each of the situations of ``lumps``."""
     grid, offset = _grid(lumps, crowd, points)
     masses, sums = distribution(lumps, grid)
-    # Where effort is uncertain sums lie anywhere about their point, save that of no deal; and where several sums lie
-    # at one point, what they differ by is given back as chance.
+    # Where effort is uncertain sums lie anywhere about their point, save that of no deal.
     uncertain = ((lumps.chances.max(axis=0) > 0) & (np.array(lumps.cvs)[lumps.effort] > 0)).any(axis=1)
     nobody = (grid.first == 0)[:, None] & (np.arange(points) == 0)
     sums = np.where(nobody & uncertain[:, None], 0.0, sums)
-    lost = _lost(lumps, masses, sums, nobody)
-    smear = np.where(nobody, lost[:, None], (uncertain * grid.step**2 / 12 + lost)[:, None])
+    smear = np.where(nobody, 0.0, (uncertain * grid.step**2 / 12)[:, None])
     alone = _Masses(masses, sums, smear)
-    below, places, smooth = _together(alone, Moments(crowd.mean, crowd.variance + lost, crowd.third), grid, offset)
+    below, places, smooth = _together(alone, crowd, grid, offset)
     slack = slack_of(limit)
     over = 1.0 - _up_to(below, places, grid.step, slack)
     apart = np.flatnonzero(~smooth)
@@ -120,18 +117,6 @@ def _together(lumps: _Masses, crowd: Moments, grid: Grid, offset: Floats) -> tup
     moved = np.einsum("wp,wp->w", masses[middle][few], sums[few] - even)
     places[few] = even + (moved + begin[few])[:, None]
     return below, places, smooth
-
-
-def _lost(lumps: Lumps, masses: Floats, sums: Floats, nobody: Flags) -> Floats:
-    """The variance that the grid takes away, by week."""
-    mass, p = masses[len(masses) // 2], lumps.chances[len(masses) // 2]
-    first = (lumps.pushes * lumps.amounts).sum(axis=2)
-    second = (lumps.pushes * lumps.amounts**2).sum(axis=2) * (1 + np.array(lumps.cvs)[lumps.effort] ** 2)
-    variance = (p * second - (p * first) ** 2).sum(axis=1)
-    mean = np.einsum("wp,wp->w", mass, sums)
-    lost = variance - np.einsum("wp,wp->w", mass, (sums - mean[:, None]) ** 2)
-    # While most of the time nobody is won, sums are few and each has its own point.
-    return np.where((lost > 1e-4 * variance) & ((nobody * mass).sum(axis=1) < _SELDOM), lost, 0.0)
 
 
 def _grid(lumps: Lumps, crowd: Moments, points: int) -> tuple[Grid, Floats]:

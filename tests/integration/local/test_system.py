@@ -104,7 +104,11 @@ def test_ctrl_c_during_the_start_ends_it_in_peace(once: str) -> None:
     """From the first moment of our own code on: Ctrl-C while modules load (typer is the first), and in its steps."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("HEADROOM_")}
     command = [sys.executable, "-X", "importtime", "-m", "headroom", "up", "--ephemeral"]
-    up = subprocess.Popen(command, cwd=ROOT, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Whoever runs the tests may be in the background of a shell, where Ctrl-C is ignored by all that is started.
+    up = subprocess.Popen(
+        command, cwd=ROOT, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - it resets a signal, no more
+    )  # fmt: skip
     assert up.stderr is not None
     said = []
     for line in up.stderr:
