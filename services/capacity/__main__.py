@@ -36,7 +36,7 @@ def main() -> None:
     name = parser.parse_args().process
     settings = CapacitySettings()
     telemetry.start(settings, name)
-    process.run(lambda stop: PROCESSES[name](settings).run(stop))
+    process.run(lambda stop: PROCESSES[name](settings).run(stop), settings.kafka)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ def main() -> None:
     name = parser.parse_args().process
     settings = IngestSettings()
     telemetry.start(settings, name)
-    process.run(lambda stop: PROCESSES[name](settings, stop))
+    process.run(lambda stop: PROCESSES[name](settings, stop), settings.kafka)
 
 
 if __name__ == "__main__":

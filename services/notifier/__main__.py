@@ -25,4 +25,4 @@ async def main(settings: NotifierSettings, stop: asyncio.Event) -> None:
 if __name__ == "__main__":
     settings = NotifierSettings()
     telemetry.start(settings, "notifier")
-    process.run(lambda stop: main(settings, stop))
+    process.run(lambda stop: main(settings, stop), settings.kafka)

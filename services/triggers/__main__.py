@@ -7,4 +7,4 @@ from shared import process, telemetry
 if __name__ == "__main__":
     settings = TriggersSettings()
     telemetry.start(settings, "triggers")
-    process.run(lambda stop: create_app(settings).run(stop))
+    process.run(lambda stop: create_app(settings).run(stop), settings.kafka)
