@@ -7,10 +7,12 @@ it is.
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import aiokafka
+import msgspec
 from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError
 from msgspec.structs import replace
@@ -142,14 +144,19 @@ async def _read_on(log: Partition, rows: dict[bytes, bytes]) -> None:
 
 
 def _furthest(rows: dict[bytes, bytes]) -> int:
-    evaluated = rows.get(episode.EVALUATED_KEY)
-    known = episode.decode_evaluated(evaluated).frame if evaluated else -1
+    known = -1
+    with suppress(msgspec.MsgspecError, ValueError):
+        known = episode.decode_evaluated(rows.get(episode.EVALUATED_KEY, b"")).frame
     return max(known, *_applied(rows).values(), -1)
 
 
 def _applied(rows: dict[bytes, bytes]) -> dict[bytes, int]:
-    """The frame that each episode is applied to, by key."""
-    return {key: episode.decode(value).applied for key, value in rows.items() if key.startswith(b"[")}
+    """The frame that each episode is applied to, by key; a broken row is none, the triggers write it anew."""
+    applied = {}
+    for key, value in rows.items():
+        with suppress(msgspec.MsgspecError, ValueError):
+            applied[key] = episode.decode(value).applied if key.startswith(b"[") else -1
+    return {key: at for key, at in applied.items() if key.startswith(b"[")}
 
 
 def _from_the_beginning(key: bytes, value: bytes) -> Outgoing:

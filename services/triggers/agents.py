@@ -4,6 +4,9 @@ Order of effects: a frame is evaluated in a flush; the rows of the episodes it m
 out in that flush's one transaction, so neither is ever there without the other. While restoring, rows are taken over
 and frames only rebuild the table; a frame that may not have been evaluated yet waits, because only at the barrier is it
 known which those are.
+
+What cannot be read becomes a dead letter and the stream goes on. A broken frame counts as evaluated, which is said in
+the transaction of its letter; a broken row is written anew in that of its own. So no restart writes a second letter.
 """
 
 from collections import deque
@@ -11,9 +14,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from time import perf_counter
 
+import msgspec
 import structlog
 
 from services.triggers import metrics
+from services.triggers.domain.episodes import after_a_lost_row
 from services.triggers.domain.evaluation import Change, Evaluation
 from services.triggers.domain.rules import RuleBook, compile_rules
 from shared.errors import LogRewound
@@ -24,6 +29,7 @@ from shared.schemas.frame import decode as decode_frame
 from shared.schemas.plan import Plan
 from shared.schemas.published_plan import decode as decode_plan
 from shared.schemas.trace import Passage, passage_in
+from shared.streams.dead_letters import BrokenLimit, dead_letter
 from shared.streams.shards import Batch, Outgoing, Record
 from shared.topics import EPISODES, FRAMES, RECALIBRATIONS, Topic
 
@@ -33,6 +39,11 @@ FRAMES_PER_FLUSH = 200
 SAY_HOW_FAR_AFTER = 500
 """Frames without any output after which the log is told how far they are evaluated; it is told at once when a restore
 may begin later."""
+
+_UNREADABLE = (msgspec.MsgspecError, ValueError)
+"""What decoding raises: bytes that are no JSON, no text, or not of the shape."""
+
+_decode_key = msgspec.json.Decoder(tuple[str, str]).decode
 
 _log = structlog.get_logger(__name__)
 
@@ -69,7 +80,11 @@ class Begin:
     def add(self, record: Record) -> None:
         """Take in one record of ``episodes.v1``."""
         if record.key == episode.EVALUATED_KEY and record.value is not None:
-            self.frame = episode.decode_evaluated(record.value).begin
+            try:
+                self.frame = episode.decode_evaluated(record.value).begin
+            except _UNREADABLE:
+                # From the first one on is always right; the shard reads this record too and writes its letter.
+                self.frame = 0
 
 
 class TriggersShard:
@@ -80,22 +95,21 @@ class TriggersShard:
         self._evaluation = Evaluation(book_of)
         self._rows: dict[bytes, tuple[episode.Episode, datetime]] = {}
         self._evaluated = -1
-        self._waiting: deque[tuple[int, bytes, Passage]] = deque()
+        self._waiting: deque[tuple[Record, Batch]] = deque()
         self._restored = False
         self._silent = 0
         self._begin_said = 0
+        self._limit = BrokenLimit()
+        self._lost: dict[bytes, tuple[Record, Batch, str]] = {}
+        self._letters: list[Outgoing] = []
 
     def apply(self, batch: Batch) -> None:
         """Take in rows (while restoring; later ones are our own) or frames."""
         if batch.topic == FRAMES:
-            self._waiting.extend(
-                (record.offset, record.value, passage_in(record.headers))
-                for record in batch.records
-                if record.value is not None
-            )
+            self._waiting.extend((record, batch) for record in batch.records if record.value is not None)
         elif not self._restored:
             for record in batch.records:
-                self._take_over(record)
+                self._take_over(record, batch)
         if not self._restored:
             self._pass_over()
 
@@ -110,6 +124,7 @@ class TriggersShard:
             )
         self._pass_over()
         self._restored = True
+        self._replace_lost()
         for row, written in self._rows.values():
             self._evaluation.restore(row, written)
         self._rows.clear()
@@ -117,14 +132,16 @@ class TriggersShard:
 
     def flush(self, now: datetime) -> Sequence[Outgoing]:
         """Evaluate what waits, at most ``FRAMES_PER_FLUSH``, and give what it moved. ``now`` is that of the frames."""
-        outgoing: list[Outgoing] = []
+        moved: list[Outgoing] = []
         for _ in range(FRAMES_PER_FLUSH):
             frame = self._next()
             if frame is None:
                 break
-            outgoing += self._evaluate(frame)
-        begin = self._evaluation.begin
-        if self._silent >= SAY_HOW_FAR_AFTER or begin != self._begin_said:
+            moved += self._evaluate(frame)
+        # A row written anew stands before what moves it on.
+        letters, self._letters = self._letters, []
+        outgoing, begin = [*letters, *moved], self._evaluation.begin
+        if letters or self._silent >= SAY_HOW_FAR_AFTER or begin != self._begin_said:
             outgoing.append(_how_far(self._evaluated, begin))
             self._begin_said = begin
         if outgoing:
@@ -133,51 +150,97 @@ class TriggersShard:
 
     def _next(self) -> Frame | None:
         """The frame to evaluate now; None when there is none or when its plan is still to come."""
-        if not (self._restored and self._waiting):
-            metrics.FRAMES_HELD.set(0)
-            return None
-        frame = decode_frame(self._waiting[0][1])
-        if frame.plan and not self._evaluation.ready_for(frame):
-            metrics.FRAMES_HELD.set(len(self._waiting))
-            return None
-        return frame
+        while self._restored and self._waiting:
+            record, batch = self._waiting[0]
+            frame = self._read(record, batch)
+            if not isinstance(frame, Frame):
+                # What it said comes with later ones, at the latest with the next complete one.
+                self._letter(batch, record, frame)
+                self._evaluated = record.offset
+                self._waiting.popleft()
+            elif frame.plan and not self._evaluation.ready_for(frame):
+                metrics.FRAMES_HELD.set(len(self._waiting))
+                return None
+            else:
+                return frame
+        metrics.FRAMES_HELD.set(0)
+        return None
+
+    def _read(self, record: Record, batch: Batch) -> Frame | str:
+        """The frame of a record, or why it is broken."""
+        try:
+            return decode_frame(record.value or b"")
+        except _UNREADABLE as error:
+            self._limit.broken(batch, record, str(error))
+            return str(error)
 
     def _evaluate(self, frame: Frame) -> Iterator[Outgoing]:
-        offset, _, passage = self._waiting.popleft()
+        record, _ = self._waiting.popleft()
         started = perf_counter()
-        changes = self._evaluation.evaluate(frame, offset) if frame.plan else []
+        changes = self._evaluation.evaluate(frame, record.offset) if frame.plan else []
         metrics.EVALUATION_SECONDS.observe(perf_counter() - started)
         metrics.FRAMES_EVALUATED.inc()
         metrics.AS_OF.set(frame.now.timestamp())
-        self._evaluated = offset
+        self._evaluated = record.offset
         self._silent += 1
         for change in changes:
-            yield from _written(change, frame.now, passage)
+            yield from _written(change, frame.now, passage_in(record.headers))
         if changes:
             self._measure()
 
-    def _take_over(self, record: Record) -> None:
+    def _take_over(self, record: Record, batch: Batch) -> None:
         key = record.key or b""
-        if key == episode.EVALUATED_KEY:
-            if record.value is not None:
-                said = episode.decode_evaluated(record.value)
-                # A negative one takes back all before it: the frames they were about are no longer on their topic.
-                self._evaluated = max(self._evaluated, said.frame) if said.frame >= 0 else -1
-                self._begin_said = said.begin
-        elif record.value is None:
-            self._rows.pop(key, None)
-        else:
-            row = episode.decode(record.value)
-            self._rows[key] = row, _written_at(record)
-            self._evaluated = max(self._evaluated, row.applied)
+        self._lost.pop(key, None)
+        try:
+            if key == episode.EVALUATED_KEY:
+                self._take_over_how_far(record)
+            elif record.value is None:
+                self._rows.pop(key, None)
+            else:
+                row = episode.decode(record.value)
+                self._rows[key] = row, _written_at(record)
+                self._evaluated = max(self._evaluated, row.applied)
+        except _UNREADABLE as error:
+            self._limit.broken(batch, record, str(error))
+            self._lost[key] = record, batch, str(error)
+
+    def _take_over_how_far(self, record: Record) -> None:
+        if record.value is not None:
+            said = episode.decode_evaluated(record.value)
+            # A negative one takes back all before it: the frames they were about are no longer on their topic.
+            self._evaluated = max(self._evaluated, said.frame) if said.frame >= 0 else -1
+            self._begin_said = said.begin
 
     def _pass_over(self) -> None:
         """Fold in the frames that were evaluated before: a row, once written, stands for all frames up to its own."""
-        while self._waiting and self._waiting[0][0] <= self._evaluated:
-            offset, value, _ = self._waiting.popleft()
-            frame = decode_frame(value)
-            if frame.plan:
-                self._evaluation.pass_over(frame, offset)
+        while self._waiting and self._waiting[0][0].offset <= self._evaluated:
+            record, batch = self._waiting.popleft()
+            frame = self._read(record, batch)
+            if isinstance(frame, Frame) and frame.plan:
+                self._evaluation.pass_over(frame, record.offset)
+
+    def _replace_lost(self) -> None:
+        """Rows whose last record is broken: each gets its letter and is written anew, as a new beginning."""
+        for key, (record, batch, why) in self._lost.items():
+            self._letter(batch, record, why)
+            if key == episode.EVALUATED_KEY:
+                continue  # every flush with a letter says how far it is
+            before, _ = self._rows.pop(key, (None, None))
+            try:
+                trigger, scope = _decode_key(key)
+            except _UNREADABLE:
+                # Nobody can say whose it was; a tombstone keeps the next restart from meeting it.
+                self._letters += [Outgoing(EPISODES, 0, key, None)] if record.key is not None else []
+                continue
+            row, written = after_a_lost_row(trigger, scope, record.offset, before), _taken_in_at(record)
+            self._rows[key] = row, written
+            self._letters.append(_row(row, written))
+        self._lost.clear()
+
+    def _letter(self, batch: Batch, record: Record, why: str) -> None:
+        place = f"{batch.topic.name}[{batch.partition}] at offset {record.offset}"
+        _log.error("a record cannot be used and is a dead letter now", where=place, why=why)
+        self._letters.append(dead_letter(batch, record, f"broken-{batch.topic.name}", why))
 
     def _measure(self) -> None:
         active = [row.phase for row in self._evaluation.active()]
@@ -190,14 +253,16 @@ class TriggersShard:
 def _written_at(record: Record) -> datetime:
     """By the system's clock, which the row's frame had; the broker's where the record does not say."""
     said = attribute(record.headers, "time")
-    return datetime.fromisoformat(said) if said else datetime.fromtimestamp(record.timestamp / 1000, UTC)
+    return datetime.fromisoformat(said) if said else _taken_in_at(record)
+
+
+def _taken_in_at(record: Record) -> datetime:
+    return datetime.fromtimestamp(record.timestamp / 1000, UTC)
 
 
 def _written(change: Change, now: datetime, passage: Passage) -> Iterator[Outgoing]:
-    row, told = change.episode, change.told
-    key = episode.record_key(row.trigger, row.scope)
-    row_id = f"{row.trigger}/{row.scope}/{row.applied}"
-    yield Outgoing(EPISODES, 0, key, episode.encode(row), headers(episode.TYPE, row_id, SOURCE, now))
+    told = change.told
+    yield _row(change.episode, now)
     if told is not None:
         metrics.TRANSITIONS.labels(told.kind, told.severity).inc()
         trace = {} if passage.trace is None else {"trace_id": passage.trace.decode().split("-")[1]}
@@ -206,6 +271,12 @@ def _written(change: Change, now: datetime, passage: Passage) -> Iterator[Outgoi
         yield Outgoing(RECALIBRATIONS, 0, told.id.encode(), recalibration.encode(told), told_headers)
     for gone in change.forgotten:
         yield Outgoing(RECALIBRATIONS, 0, gone.encode(), None)
+
+
+def _row(row: episode.Episode, now: datetime) -> Outgoing:
+    key = episode.record_key(row.trigger, row.scope)
+    row_id = f"{row.trigger}/{row.scope}/{row.applied}"
+    return Outgoing(EPISODES, 0, key, episode.encode(row), headers(episode.TYPE, row_id, SOURCE, now))
 
 
 def _how_far(offset: int, begin: int) -> Outgoing:

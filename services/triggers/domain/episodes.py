@@ -54,6 +54,17 @@ def beginning(trigger: str, scope: str) -> Episode:
     return Episode(trigger=trigger, scope=scope, number=0, phase="clear", applied=-1, ended_known=True)
 
 
+def after_a_lost_row(trigger: str, scope: str, place: int, before: Episode | None) -> Episode:
+    """A new beginning where the row at offset ``place`` cannot be read; ``before`` is an earlier one, if still there.
+
+    Every episode has a row at a place of its own, so none had a number above ``place + 1``: counting on from there no
+    id is used twice. With one used before, whoever drops what they know would drop a new alarm.
+    """
+    number = max(place + 1, before.number if before else 0)
+    ended = before.ended if before else []
+    return replace(beginning(trigger, scope), number=number, ended=ended)
+
+
 def step(before: Episode, seen: Observation, now: datetime, trigger: Trigger) -> Step:
     """Move an episode on by one frame whose moment is ``now``."""
     if before.shadow and not trigger.shadow and seen.breach and before.phase in ("firing", "mitigated"):

@@ -11,13 +11,13 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from headroom import topics
 from services.triggers.agents import Begin, Plans
 from services.triggers.app import create_role
-from shared.schemas import episode, frame, recalibration
+from shared.schemas import dead_letter, episode, frame, recalibration
 from shared.schemas.frame import Frame
 from shared.settings import KafkaSettings
 from shared.streams.app import run
 from shared.streams.health import Health
 from shared.streams.restore import TableReader
-from shared.topics import EPISODES, FRAMES, PLANS, RECALIBRATIONS, Topic
+from shared.topics import DEAD_LETTERS, EPISODES, FRAMES, PLANS, RECALIBRATIONS, Topic
 from tests.integration.streams import toy
 from tests.unit.triggers.scenes import (
     Log,
@@ -149,6 +149,29 @@ async def test_what_was_resolved_long_ago_gets_a_tombstone_and_its_number_stays(
     ids = [one.id for one in expected.told if one.kind == "firing"]
     assert len(set(ids)) == 2
     assert expected.forgotten == ids[:1]
+
+
+async def test_what_is_broken_has_one_letter_over_restarts_and_the_stream_goes_on(
+    kafka_settings: KafkaSettings,
+) -> None:
+    await toy.produce(kafka_settings, PLANS, [(0, b"p@1", published(PLAN))])
+    key = episode.record_key("late", "release")
+    await toy.produce(kafka_settings, EPISODES, [(0, key, b"broken"), (0, episode.EVALUATED_KEY, b"broken")])
+    await publish(kafka_settings, FRAMES_OF_A_DAY[:1])
+    await toy.produce(kafka_settings, FRAMES, [(0, b"", b"broken")])
+    expected = [("broken-episodes.v1", 0), ("broken-episodes.v1", 1), ("broken-frames.v1", 1)]
+    for part in (FRAMES_OF_A_DAY[1:2], FRAMES_OF_A_DAY[2:]):
+        before = len(await told(kafka_settings))
+        async with triggers(kafka_settings) as health:
+            await eventually(lambda: health.ready)
+            await publish(kafka_settings, part)
+            await eventually(lambda before=before: more_is_told(kafka_settings, before))  # type: ignore[misc]
+    letters = [dead_letter.decode(record.value) for record in await toy.read_all(kafka_settings, DEAD_LETTERS)]
+    assert sorted((letter.reason, letter.offset) for letter in letters) == expected
+
+
+async def more_is_told(kafka: KafkaSettings, than: int) -> bool:
+    return len(await told(kafka)) > than
 
 
 async def forgotten(kafka: KafkaSettings, expected: Log) -> bool:
