@@ -37,7 +37,7 @@ ROOT = Path(headroom.__file__).parent.parent
 DATABASE = "headroom"
 KEY_FILE = "bootstrap-key"
 CLOCK_FILE = "clock-started"
-SHARDS = 4
+SHARDS = 2
 """Of a system that is begun on one machine. Each shard writes transactions of its own, some twenty a second while it
 has something to say, and here the same processors bear them all."""
 

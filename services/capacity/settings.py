@@ -8,8 +8,8 @@ from shared.settings import Settings
 class CapacityPart(BaseModel):
     """``HEADROOM_CAPACITY__…``."""
 
-    fold_every: float = Field(0.05, gt=0, description="seconds between two flushes of cells")
-    project_every: float = Field(0.1, gt=0, description="seconds between two frames, at least")
+    fold_every: float = Field(0.03, gt=0, description="seconds between two flushes of cells")
+    project_every: float = Field(0.03, gt=0, description="seconds between two frames, at least")
 
 
 class CapacitySettings(Settings):

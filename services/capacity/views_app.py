@@ -28,6 +28,8 @@ from shared.topics import DEALS, FRAMES, PLANS
 CONNECTIONS = 10
 LARGEST_OVERLAY = 2 * 1024 * 1024
 """Bytes of a request: a whole plan with its deals is less."""
+GATHER = 0.2
+"""Seconds in which what is to be shown gathers on a busy system: each partition's part is a transaction of its own."""
 LOOK_EVERY = 2.0
 """Seconds between looks whether the tables still hold what this process wrote."""
 
@@ -63,7 +65,7 @@ class ViewsProcess:
             await plans.caught_up()
             self._plans_read = True
             sink = ViewsSink(WritingModels(self._engine), self._health.progressed, self._settings.clock.clock())
-            role = SinkRole(name="views", topics=(FRAMES, DEALS), sink=sink)
+            role = SinkRole("views", (FRAMES, DEALS), sink, gather=GATHER)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_look(sink))
                 tasks.create_task(self._live.follow(self._settings.kafka))

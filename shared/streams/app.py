@@ -50,8 +50,9 @@ class BatchTopic(FaustTopic):
 class StreamApp(faust.App):
     """A Faust app that knows its planner and how to fail."""
 
-    def __init__(self, runtime: Runtime, kafka: KafkaSettings, fail: safety.Fail) -> None:
+    def __init__(self, runtime: Runtime, kafka: KafkaSettings, fail: safety.Fail, gather: float) -> None:
         self.planner = runtime
+        self.gather = gather
         self.kafka = kafka
         self.fail = fail
         TRANSPORTS.aliases[SCHEME] = "shared.streams.transport:BatchTransport"
@@ -130,7 +131,7 @@ async def run(
         runtime = ShardRuntime(role, kafka, clock or WallClock(), health, fail)
     else:
         runtime = SinkRuntime(role, kafka, health, fail)
-    app = StreamApp(runtime, kafka, fail)
+    app = StreamApp(runtime, kafka, fail, role.gather)
     runtime.log = cast(BatchConsumer, app.consumer)
     watching = asyncio.create_task(_watch(app, runtime, fail), name=f"watch {role.name}")
     try:

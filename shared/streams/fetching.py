@@ -17,9 +17,6 @@ from faust.types import TP
 from shared.kafka import connection_options
 
 FETCH_WAIT_MS = 50
-GATHER = 0.01
-"""Seconds after a fetch was taken in which the next may gather. While one lies there untaken, its broker is asked for
-no other, so that of a trickle not each record becomes a fetch of its own; what comes after a pause is taken at once."""
 
 
 @dataclass(slots=True)
@@ -79,7 +76,9 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         """Take what has been fetched of ``active`` partitions; wait up to ``timeout`` seconds for something to happen.
 
         ``seen`` are the positions already delivered. Nothing is taken once the epoch has moved on or the flow stopped:
-        taking advances the position, so a record taken and then dropped would be lost.
+        taking advances the position, so a record taken and then dropped would be lost. What comes within the role's
+        ``gather`` after a fetch was taken is taken with what follows it: while it lies there, its broker is asked for
+        no more, so that of a trickle not each record becomes a fetch of its own.
         """
         consumer = self._ensure_consumer()
         return await self.call_thread(self._drain, consumer, active, seen, epoch, timeout)  # type: ignore[no-any-return]
@@ -89,7 +88,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
     ) -> Drained:
         fetcher, subscriptions = consumer._fetcher, consumer._subscription
         deadline = self.thread_loop.time() + timeout
-        await asyncio.sleep(self._taken + GATHER - self.thread_loop.time())
+        await asyncio.sleep(self._taken + self.app.gather - self.thread_loop.time())
         with subscriptions.fetch_context():
             while True:
                 if consumer._closed or fetcher._closed:

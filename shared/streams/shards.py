@@ -91,6 +91,9 @@ def _from_the_beginning(shard: int) -> Mapping[Topic, int]:
     return {}
 
 
+GATHER = 0.01
+
+
 @dataclass(frozen=True, slots=True)
 class Role:
     """A service whose state lies on the log. All its topics have the same number of partitions.
@@ -99,6 +102,7 @@ class Role:
     shard opens when they hold all that its former owner wrote.
     ``begin`` says of a shard, by state topic, from which offset on its state is a fold; it is asked when the tables are
     read, and what it does not name, or has been trimmed since, is read from where the topic begins.
+    ``gather``: seconds after a fetch in which the next may gather; what comes after a pause is taken at once.
     ``flush_every`` is the time between flushes in seconds; the process spends at most ``flush_share`` of its time on
     them, so under load they come less often.
     """
@@ -107,10 +111,11 @@ class Role:
     state_topics: tuple[Topic, ...]
     input_topics: tuple[Topic, ...]
     make_shard: Callable[[int], Shard]
-    flush_every: float = 0.05
+    flush_every: float = 0.03
     flush_share: float = 0.2
     tables: tuple[Table, ...] = ()
     begin: Callable[[int], Mapping[Topic, int]] = _from_the_beginning
+    gather: float = GATHER
 
     @property
     def topics(self) -> tuple[Topic, ...]:
@@ -140,8 +145,10 @@ class PositionedSink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SinkRole:
-    """A service that carries topics into a database."""
+    """A service that carries topics into a database. ``gather`` is as a ``Role``'s, and decides how many transactions
+    a trickle makes."""
 
     name: str
     topics: tuple[Topic, ...]
     sink: Sink
+    gather: float = GATHER

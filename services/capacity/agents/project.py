@@ -6,13 +6,14 @@ Everything a flush returns is one transaction: a frame and the positions and for
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import perf_counter
 
 import msgspec
 
 from services.capacity import metrics
 from services.capacity.domain.frames import parts_of
+from services.capacity.domain.pace import Pace
 from services.capacity.domain.projector import PlanInForce, Projector
 from shared.schemas import cell as cells
 from shared.schemas import decision, forecast, frame, position, report, signal
@@ -29,8 +30,9 @@ _decode_forecast_key = msgspec.json.Decoder(tuple[str, str]).decode
 
 PROJECT = "headroom/project"
 
-POOLS_AT_ONCE = 12
-"""In one frame; a pool takes some 10 ms, and what was tipped meanwhile waits for the frame's end."""
+PACE = Pace(pools=6, others=timedelta(milliseconds=200), forecasts=timedelta(seconds=1))
+"""A pool takes some 4 to 10 ms, and what is tipped meanwhile waits for the frame's end. A forecast is made of all pools
+and deals of its quarter; with every frame it would be a quarter of the work."""
 
 
 class ForecastRows:
@@ -84,7 +86,7 @@ class ProjectShard:
     def __init__(self, plan_in_force: Callable[[], PlanInForce | None], projector: Projector | None = None) -> None:
         """``projector``: what to take records into, for who only follows the log and never flushes."""
         self._plan_in_force = plan_in_force
-        self._projector = projector or Projector(at_once=POOLS_AT_ONCE)
+        self._projector = projector or Projector(pace=PACE)
         self._only_follows = projector is not None
         self._restored = False
         self._forecast = ForecastRows(self._projector)
@@ -128,11 +130,12 @@ class ProjectShard:
         in_force = self._plan_in_force()
         metrics.PLAN_IN_FORCE.set(in_force is not None)
         made = self._projector.project(now, in_force)
-        # What moved no position ends here.
-        passage, self._passage = self._passage, NOWHERE
         outgoing, self._letters = self._letters, []
         if made is None:
+            if not self._projector.waiting:  # what moved no position ends here
+                self._passage = NOWHERE
             return outgoing
+        passage, self._passage = self._passage, NOWHERE
         metrics.PROJECTION_SECONDS.observe(perf_counter() - started)
         outgoing += self._positions(made)
         outgoing += self._forecast.outgoing(made)

@@ -6,7 +6,7 @@ what was told before; that is what ``forecasts.v1`` holds, from where it is take
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from services.capacity.domain.axis import Axis
 from services.capacity.domain.bridge import Effects, Sold, bridge_of, effects_of
@@ -37,14 +37,21 @@ class Told:
 class Forecasts:
     """The forecasts of one plan at one day; a new plan or day needs a new one, which goes on from the same ``told``."""
 
-    def __init__(self, plan: Plan, axis: Axis, told: Told) -> None:
-        self._plan, self._told = plan, told
+    def __init__(self, plan: Plan, axis: Axis, told: Told, every: timedelta = timedelta()) -> None:
+        """``every``: so much time at least from forecasts that were told to the next; changes between are one."""
+        self._plan, self._told, self._every = plan, told, every
         self.levels = Levels(plan, axis)
+        self.waiting = False
+        """Whether ``make`` was asked before its time, so that something may be still to tell."""
+        self._made_at: datetime | None = None
         self._before: dict[Key, Level] = {}
         self._standing: dict[Key, tuple[list[ProductSum], Effects]] = {}
 
     def make(self, now: datetime, retention: Mapping[str, float], everything: bool) -> list[Forecast]:
         """The forecasts that differ from what was told, or ``everything``; in the order of periods and segments."""
+        self.waiting = not (everything or self._made_at is None or now - self._made_at >= self._every)
+        if self.waiting:
+            return []
         levels = {(level.period, level.segment): level for level in self.levels.all(retention)}
         if not everything:
             # Of a period of which nothing is left that is told, until a complete frame no longer names it.
@@ -57,6 +64,8 @@ class Forecasts:
             for key in [key for key in self._told.forecasts if key not in levels]:
                 self._told.drop(key)
         self._before = levels
+        if found:
+            self._made_at = now
         return found
 
     def _of_period(

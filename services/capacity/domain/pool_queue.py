@@ -20,7 +20,7 @@ _FAR: Final = 0.05
 """Share of a week's capacity: who moved by so much is not to be kept waiting by those who moved less."""
 _PATIENCE: Final = 0.05
 """Share of a week's capacity: waiting for one frame counts as much as having moved by so much."""
-_BESIDE: Final = 3
+_BESIDE: Final = 6
 """One in so many of a frame's pools may have moved little, while another moved far."""
 
 
@@ -47,13 +47,20 @@ class PoolQueue:
         if self._at_once is not None:
             self._told[name] = _headroom(name, demand, capacity)
 
-    def take(self, changed: Iterable[str], demand: Demand, capacities: Mapping[str, PoolCapacity]) -> set[str]:
-        """The pools to be projected now; the others wait for the next frame. All were told under this plan and day."""
-        if self._at_once is None:
-            return set(changed)
+    def see(self, changed: Iterable[str], demand: Demand, capacities: Mapping[str, PoolCapacity]) -> None:
+        """These pools changed. All were told under this plan and day."""
         for name in changed:
-            self._moved[name] = max(self._moved.get(name, 0.0), self._since(name, demand, capacities[name]))
-        taken = self._first(self._at_once)
+            moved = self._since(name, demand, capacities[name]) if self._at_once is not None else 0.0
+            self._moved[name] = max(self._moved.get(name, 0.0), moved)
+
+    @property
+    def urgent(self) -> bool:
+        """Whether a pool that waits moved far."""
+        return any(moved >= _FAR for moved in self._moved.values())
+
+    def take(self) -> set[str]:
+        """The pools to be projected now; the others wait for the next frame."""
+        taken = self._first(self._at_once) if self._at_once is not None else set(self._moved)
         for name in taken:
             self._leave(name)
         for name in self._moved:

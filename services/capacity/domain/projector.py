@@ -21,6 +21,7 @@ from services.capacity.domain.effects import Decisions, Reports
 from services.capacity.domain.forecasts import Forecasts, Told
 from services.capacity.domain.hiring import hirers_of, openings_of
 from services.capacity.domain.listing import Listing
+from services.capacity.domain.pace import EVERYTHING_AT_ONCE, Pace
 from services.capacity.domain.pool import WHOLE, Asked, Depth, asked_of, project_pool
 from services.capacity.domain.pool_queue import PoolQueue
 from services.capacity.domain.remembered import Remembered
@@ -62,9 +63,8 @@ class _Sent:
 class Projector:
     """Takes in what happened and answers with frames."""
 
-    def __init__(self, depth: Depth = WHOLE, at_once: int | None = None) -> None:
-        """``at_once``: so many pools at most in one frame, those first whose headroom moved most; None: all."""
-        self._depth = depth
+    def __init__(self, depth: Depth = WHOLE, pace: Pace = EVERYTHING_AT_ONCE) -> None:
+        self._depth, self._pace = depth, pace
         self.book = Book()
         self.reports = Reports()
         self.decisions = Decisions()
@@ -88,7 +88,7 @@ class Projector:
         self._decided: dict[str, dict[str, float]] = {}
         self._sent = _Sent()
         self._forecasts: Forecasts
-        self._queue = PoolQueue(at_once)
+        self._queue = PoolQueue(pace.pools)
         self.told = Told()
         """The forecasts that were told last; what ``forecasts.v1`` holds is put in before the first projection."""
         self.retention = Retention()
@@ -107,6 +107,11 @@ class Projector:
     def decided(self) -> None:
         """A decision came in."""
         self._dirty = True
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something changed that no frame has told yet."""
+        return self._dirty
 
     def observe(self, signal: Signal) -> None:
         """A signal came in; one that was seen before changes nothing."""
@@ -152,9 +157,12 @@ class Projector:
             self._queue.clear()
             chosen = set(plan.pools)
         else:
-            chosen = self._queue.take(changed_pools, self._demand, self._capacities)
+            self._queue.see(changed_pools, self._demand, self._capacities)
+            if not (beat or settled or self._queue.urgent) and self._now and now - self._now < self._pace.others:
+                return None
+            chosen = self._queue.take()
         frame = self._frame(now, in_force, axis, chosen, complete)
-        self._dirty = bool(self._queue)
+        self._dirty = bool(self._queue) or self._forecasts.waiting
         told = frame.positions or frame.work or frame.listed is not None or frame.listed_counts is not None
         told = told or any(
             each is not None for each in (frame.signals, frame.bookings, frame.milestones, frame.efforts)
@@ -172,7 +180,7 @@ class Projector:
             self._plan, self._axis = in_force.name, axis
             self._demand, self._listing = Demand(plan, axis), Listing(plan, axis.today)
             self._bookings, self._hirers = Bookings(plan), hirers_of(plan)
-            self._forecasts = Forecasts(plan, axis, self.told)
+            self._forecasts = Forecasts(plan, axis, self.told, self._pace.forecasts)
             self._capacities = {}
             self._remembered = defaultdict(Remembered)
             self._cells = set(self.book)

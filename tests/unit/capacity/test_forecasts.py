@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.capacity.domain.pace import Pace
 from services.capacity.domain.projector import PlanInForce, Projector
 from shared.schemas.deal import Deal, Line, encode
 from shared.schemas.forecast import Forecast
@@ -125,9 +126,10 @@ def standing(projector: Projector) -> dict[tuple[str, str], dict[str, object]]:
 @given(
     events=st.lists(st.tuples(st.lists(LATER, min_size=1, max_size=4), st.booleans()), max_size=8),
     partition_of=st.lists(st.integers(0, 1), min_size=6, max_size=6),
+    every=st.sampled_from([0, 3]),
 )
-def test_incremental_equals_from_nothing_and_bridges_sum(events, partition_of) -> None:
-    projector = Projector()
+def test_incremental_equals_from_nothing_and_bridges_sum(events, partition_of, every) -> None:
+    projector = Projector(pace=Pace(forecasts=timedelta(minutes=every)))
     partitions = [Partition(projector.book, 0), Partition(projector.book, 1)]
     last: list[dict[str, bytes]] = [{}, {}]
     before: dict[tuple[str, str], Forecast] = {}
@@ -186,6 +188,29 @@ def test_margin_and_pools_move_in_one_forecast() -> None:
     assert whole.bridge.volume == pytest.approx(-8.0)
     assert [(pool.pool, pool.effort, pool.effort_change) for pool in whole.pools] == [("eng", 32.0, 24.0)]
     assert whole.pools[0].utilisation_change > 0
+
+
+def test_changes_between_two_forecasts_are_told_as_one_when_it_is_time() -> None:
+    projector = Projector(pace=Pace(forecasts=timedelta(seconds=1)))
+    partition = Partition(projector.book)
+    told = []
+    for tenths, amount in ((0, 10.0), (15, 100.0), (18, 150.0), (20, 170.0), (24, None), (25, None), (30, None)):
+        if amount is not None:
+            sold = deal(1, Line("basic", quantity=amount, amount=amount), close="2026-05-04", stage="won")
+            projector.cells_changed(partition.put({"crm/1": sold}))
+        made = projector.project(NOW + timedelta(seconds=tenths / 10), FORCE)
+        rows = bool(made and made.positions)
+        found = [each for each in (made.forecasts if made else None) or [] if each.segment == "*"]
+        told.append((tenths, rows, [(each.bookings, each.bookings_change) for each in found]))
+    assert told == [
+        (0, True, [(10.0, 0.0)]),
+        (15, True, [(100.0, 90.0)]),
+        (18, True, []),
+        (20, True, []),
+        (24, False, []),
+        (25, False, [(170.0, 70.0)]),
+        (30, False, []),
+    ]
 
 
 def test_another_product_for_the_same_money_asks_other_pools() -> None:

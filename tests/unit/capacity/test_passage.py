@@ -3,10 +3,11 @@
 from datetime import timedelta
 
 from services.capacity.agents.fold import FoldShard
-from services.capacity.agents.project import ProjectShard
+from services.capacity.agents.project import PACE, ProjectShard
 from services.capacity.metrics import POSITIONS_OVERLOADED
 from shared.schemas.deal import Line
 from shared.schemas.envelope import headers
+from shared.schemas.frame import decode
 from shared.schemas.trace import NOWHERE, Passage, passage_in
 from shared.topics import CELLS, DEALS
 from tests.unit.capacity.books import NOW
@@ -17,8 +18,8 @@ from tests.unit.capacity.test_project_shard import plans
 FIRST, SECOND, THIRD = (f"00-{digit * 32}-{digit * 16}-01".encode() for digit in "123")
 
 
-def write(log: Log, number: int, trace: bytes | None, arrived: int) -> None:
-    log.write(f"crm/{number}", deal(number, Line("basic", quantity=1.0), stage="won", time=arrived))
+def write(log: Log, number: int, trace: bytes | None, arrived: int, quantity: float = 1.0) -> None:
+    log.write(f"crm/{number}", deal(number, Line("basic", quantity=quantity), stage="won", time=arrived))
     log.records[-1].headers = headers("t", str(number), "crm", None, trace, arrived)
 
 
@@ -75,9 +76,28 @@ def test_a_frame_carries_what_its_marks_do_and_only_once() -> None:
         flushed(fold, cells)
         project.apply(cells.batch(seen))
     assert flushed(project) == Passage(THIRD, 20)
-    assert project.flush(NOW + timedelta(seconds=2)) == []
+    (forecasts,) = project.flush(NOW + timedelta(seconds=2))[-1:]
+    assert not decode(forecasts.value or b"").positions
+    assert passage_in(forecasts.headers) == NOWHERE
+    assert project.flush(NOW + timedelta(seconds=3)) == []
     (beat,) = project.flush(NOW + timedelta(hours=2))[-1:]
     assert passage_in(beat.headers) == NOWHERE
+
+
+def test_what_moved_little_waits_for_its_frame_and_its_trace_with_it() -> None:
+    deals, cells = Log(DEALS), Log(CELLS)
+    write(deals, 1, FIRST, 10)
+    fold = restored_fold(deals)
+    flushed(fold, cells)
+    project = restored_project(cells)
+    project.flush(NOW)
+    seen = cells.end
+    write(deals, 2, SECOND, 20, quantity=0.01)
+    fold.apply(deals.batch(1))
+    flushed(fold, cells)
+    project.apply(cells.batch(seen))
+    assert project.flush(NOW + PACE.others / 2) == []
+    assert passage_in(project.flush(NOW + PACE.others)[-1].headers) == Passage(SECOND, 20)
 
 
 def test_overloaded_weeks_are_counted_by_pool() -> None:

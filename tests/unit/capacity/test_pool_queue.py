@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.capacity.domain.pace import Pace
 from services.capacity.domain.projector import PlanInForce, Projector
 from shared.schemas.deal import Line
 from shared.schemas.plan import Plan
@@ -38,7 +39,7 @@ class Book:
     """A projector that takes two pools at once, and the partition that feeds it."""
 
     def __init__(self) -> None:
-        self.plan, self.projector = many(), Projector(at_once=2)
+        self.plan, self.projector = many(), Projector(pace=Pace(pools=2))
         self.partition = Partition(self.projector.book)
 
     def sell(self, quantities: dict[str, float]) -> None:
