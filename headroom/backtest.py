@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
@@ -23,13 +23,14 @@ from headroom.backtest_episodes import as_json as episodes_as_json
 from headroom.backtest_episodes import show as show_episodes
 from headroom.backtest_money import show as show_money
 from headroom.backtest_page import page
+from headroom.days import day as parse_day
+from headroom.files import cannot_be_read
 from headroom.load_events import loadable
 from headroom.load_mapping import MappingError, parse_mapping
 from headroom.load_rows import Rejected, read_rows
 from headroom.plan import read_text
 from headroom.replay import MOST_REJECTED, QUIET, Replay, Replayer
 from headroom.replay_read import Ahead, Read
-from services.ingest.domain.values import FIRST_YEAR, LAST_YEAR
 from shared import memory
 from shared.errors import BadInput
 from shared.schemas.plan import Plan
@@ -40,8 +41,10 @@ Events = Annotated[
     Path, typer.Option("--events", metavar="FILE", help="CloudEvents, one JSON a line; or a CSV, with --map.")
 ]
 Map = Annotated[Path | None, typer.Option("--map", metavar="MAPPING.yaml", help="What the columns of a CSV mean.")]
-From = Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day that is projected.")]
-To = Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="The last day.")]
+From = Annotated[
+    date | None, typer.Option("--from", parser=parse_day, metavar="DAY", help="The first day that is projected.")
+]
+To = Annotated[date | None, typer.Option("--to", parser=parse_day, metavar="DAY", help="The last day.")]
 Gap = Annotated[
     int,
     typer.Option(
@@ -80,11 +83,11 @@ def backtest(
 
     No broker and no database are needed. Ends with 3 when some events, or rows of a CSV, could not be used.
     """
-    days = _days(first, last)
+    _check_days(first, last)
     if html is not None and not html.absolute().parent.is_dir():
         raise typer.BadParameter(f"the folder of {html} does not exist", param_hint="--html")
     plan = parse_plan(read_text(plan_file), str(plan_file))
-    replayer = Replayer(plan, *days, quiet=timedelta(days=gap))
+    replayer = Replayer(plan, first, last, quiet=timedelta(days=gap))
     started = perf_counter()
     memory.suit_books()
     rows: list[Rejected] = []
@@ -130,14 +133,10 @@ def summary(plan: Plan, found: Replay, rate: float) -> dict[str, Any]:
     }
 
 
-def _days(first: datetime | None, last: datetime | None) -> tuple[date | None, date | None]:
-    """The days between which is projected; a pair that leaves none ends with 2."""
-    for name, day in (("--from", first), ("--to", last)):
-        if day is not None and not FIRST_YEAR <= day.year < LAST_YEAR:
-            raise typer.BadParameter(f"{day:%Y-%m-%d} is not from {FIRST_YEAR} to {LAST_YEAR - 1}", param_hint=name)
+def _check_days(first: date | None, last: date | None) -> None:
+    """Days between which there is none to project end with 2."""
     if first is not None and last is not None and last < first:
-        raise typer.BadParameter(f"{last:%Y-%m-%d} is before --from {first:%Y-%m-%d}", param_hint="--to")
-    return first.date() if first else None, last.date() if last else None
+        raise typer.BadParameter(f"{last} is before --from {first}", param_hint="--to")
 
 
 def _nothing(file: Path, found: Replay, *, csv: bool) -> BadInput:
@@ -193,7 +192,7 @@ def _lines(file: Path) -> Iterator[bytes]:
                 if line.strip():
                     yield line
     except OSError as error:
-        raise BadInput("the file cannot be read", where=str(file), why=error.strerror or str(error)) from None
+        raise cannot_be_read(file, error) from None
 
 
 def _of_csv(file: Path, map_file: Path, rejected: list[Rejected]) -> Iterator[bytes]:
@@ -206,7 +205,7 @@ def _of_csv(file: Path, map_file: Path, rejected: list[Rejected]) -> Iterator[by
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     except OSError as error:
-        raise BadInput("the file cannot be read", where=str(file), why=error.strerror or str(error)) from None
+        raise cannot_be_read(file, error) from None
     rejected += found.rejected
     for event in found.events:
         yield msgspec.json.encode(event.body)

@@ -40,7 +40,8 @@ def new(
     """Make a key. It is printed once and cannot be shown again."""
     unknown = sorted(set(scope) - set(SCOPES))
     if unknown:
-        raise BadInput(f"unknown scope {unknown[0]!r}", do=f"Scopes are {', '.join(SCOPES)}.")
+        said = f"{unknown[0]!r} is none; scopes are {', '.join(SCOPES)}"
+        raise typer.BadParameter(said, param_hint="--scope")
     key, key_id = new_key(), f"key_{new_key()[3:13]}"
     row = {"id": key_id, "name": name, "hash": hash_key(key), "scopes": sorted(set(scope)), "person": person}
     asyncio.run(execute(sa.insert(api_keys).values(row)))

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from headroom.days import day as parse_day
 from headroom.door import Door, Patience, Refused
 from headroom.load_events import Loadable
 from headroom.load_files import read_events
@@ -40,8 +41,8 @@ Map = Annotated[Path, typer.Option("--map", metavar="MAPPING.yaml", help="What t
 Url = Annotated[str, typer.Option("--url", envvar="HEADROOM_URL", help="Where the door is.")]
 Key = Annotated[str | None, typer.Option("--key", envvar="HEADROOM_API_KEY", help="An API key with scope ingest.")]
 AsOf = Annotated[
-    datetime | None,
-    typer.Option("--as-of", formats=["%Y-%m-%d"], help="Send only what was known at the end of this day."),
+    date | None,
+    typer.Option("--as-of", parser=parse_day, metavar="DAY", help="Send only what was known at the end of this day."),
 ]
 RejectedFile = Annotated[Path | None, typer.Option("--rejected", metavar="OUT.csv", help="Write rejected rows here.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -71,8 +72,8 @@ def deals(
     An interrupted load goes on where it was; sending again changes nothing. Ends with 3 when rows were rejected.
     """
     mapping_text = read_text(map_file)
-    mapping, found = read_events(file, map_file, mapping_text, as_of.date() if as_of else None)
-    day = as_of.date() if as_of else mapping.as_of
+    mapping, found = read_events(file, map_file, mapping_text, as_of)
+    day = as_of or mapping.as_of
     sent = Sent(progress_file(user_state_path("headroom") / "load", file, mapping_text, url, day))
     if fresh:
         sent.forget()

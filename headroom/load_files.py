@@ -8,14 +8,14 @@ from typing import Any
 
 import typer
 
+from headroom.files import cannot_be_read
 from headroom.load_events import Loadable, loadable
 from headroom.load_mapping import Mapping, MappingError, parse_mapping
 from headroom.load_rows import Rejected, Row, read_rows
-from shared.errors import BadInput
 
 
 def read_events(file: Path, map_file: Path, mapping_text: str, as_of: date | None) -> tuple[Mapping, Loadable]:
-    """Mapping and events; a mapping that does not fit ends the command with 2, naming the mapping's line."""
+    """Mapping and events; a mapping that is wrong ends the command with 2, naming its line."""
     try:
         mapping_file = parse_mapping(mapping_text, str(map_file))
         mapping = mapping_file.mapping
@@ -33,4 +33,4 @@ def opened_csv(file: Path) -> Iterator[Any]:
         with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as opened:
             yield opened
     except OSError as error:
-        raise BadInput("the file cannot be read", where=str(file), why=error.strerror or str(error)) from None
+        raise cannot_be_read(file, error) from None

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from shared.errors import ConfigurationError, PlanProblem
+from shared.errors import BadInput, ConfigurationError, PlanProblem
 from shared.schemas.plan_kinds import other_kind
 from shared.schemas.plan_problems import Problems
 from shared.schemas.plan_values import Day, Duration, Label, Name, Part
@@ -35,7 +35,15 @@ When = dict[Label, Annotated[list[str], Field(min_length=1)]]
 
 
 class MappingError(ConfigurationError):
-    """A mapping file does not say what is needed, or does not fit the CSV; ``problems`` lists every place."""
+    """A mapping file does not say what is needed; ``problems`` lists every place."""
+
+    def __init__(self, problems: list[PlanProblem]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class UnfitCsv(BadInput):
+    """A CSV has not the columns that the mapping names; ``problems`` lists where it names them."""
 
     def __init__(self, problems: list[PlanProblem]) -> None:
         self.problems = problems
@@ -155,7 +163,7 @@ class MappingFile:
         self.mapping, self._document, self._text, self._file = mapping, document, text, file
 
     def check_header(self, header: list[str], csv: str) -> None:
-        """Raises MappingError, naming each column that is mapped and missing in the CSV."""
+        """Raises UnfitCsv, naming each column that is mapped and missing in the CSV."""
         problems = Problems(self._text, self._file)
         for column, path in self.mapping.columns():
             if column not in header:
@@ -163,7 +171,7 @@ class MappingFile:
                 message = f"{csv} has no column {column!r}; its columns are {has}"
                 problems.add(self._spot(path), message, path)
         if problems.found:
-            raise MappingError(problems.in_order())
+            raise UnfitCsv(problems.in_order())
 
     def _spot(self, path: Path) -> Spot:
         """Where the column at ``path`` is named: as a key, as a value, or as the bare text that stands for one."""

@@ -31,7 +31,7 @@ class Rejected:
 
 
 def read_rows(lines: Iterable[str], mapping_file: MappingFile, csv_name: str) -> Iterator[Row | Rejected]:
-    """The rows of a CSV with a header. Raises BadInput without one, MappingError when a mapped column is missing.
+    """The rows of a CSV with a header. Raises BadInput without one, UnfitCsv when a mapped column is missing.
 
     Empty lines are no rows. Memory grows with the ids only.
     """

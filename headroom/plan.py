@@ -3,7 +3,7 @@
 import asyncio
 import json
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from headroom import plan_diff, plan_draft, plan_history, plan_paper
+from headroom.days import any_day, day
 from headroom.door import Door, Refused
+from headroom.files import cannot_be_read
 from headroom.load_files import read_events
 from shared.errors import BadInput, PlanError
 from shared.schemas.plan import Plan
@@ -40,8 +42,10 @@ def check(
         bool, typer.Option("--feasible", help="End with 3 when the plan is sound but not feasible on paper.")
     ] = False,
     as_of: Annotated[
-        datetime | None,
-        typer.Option("--as-of", formats=["%Y-%m-%d"], help="Look from this day on; else from the first milestone's."),
+        date | None,
+        typer.Option(
+            "--as-of", parser=any_day, metavar="DAY", help="Look from this day on; else from the first milestone's."
+        ),
     ] = None,
 ) -> None:
     """Say everything that is wrong in FILE with line and column, and end with 1; or show what it plans.
@@ -62,7 +66,7 @@ def check(
             typer.echo(str(error), err=True)
             typer.echo(f"\n{len(error.problems)} problem(s) in {file}", err=True)
         raise typer.Exit(1) from None
-    paper = plan_paper.on_paper(plan, as_of.date() if as_of else None)
+    paper = plan_paper.on_paper(plan, as_of)
     if as_json:
         sound = {"ok": True, "plan": plan.plan, "sha256": plan_sha256(plan), "problems": []}
         print(json.dumps(sound | {"on_paper": paper.told()}))
@@ -123,7 +127,7 @@ def draft(
     mapping: Annotated[Path, typer.Option("--map", metavar="MAPPING.yaml", help="What its columns mean.")],
     name: Annotated[str, typer.Option("--name", help="What the plan is to be called.")] = "draft",
     as_of: Annotated[
-        datetime | None, typer.Option("--as-of", formats=["%Y-%m-%d"], help="Only what was known on this day.")
+        date | None, typer.Option("--as-of", parser=day, metavar="DAY", help="Only what was known on this day.")
     ] = None,
     currency: Annotated[str | None, typer.Option("--currency", help="The plan's currency, such as EUR.")] = None,
     won: Annotated[list[str] | None, typer.Option("--won", help="A stage of deals won; absent: by its name.")] = None,
@@ -137,7 +141,7 @@ def draft(
     It is a sound plan (`plan check`) in which everything that history cannot say is marked GAP. Rows that cannot be
     read are left out and counted. With --json: the measured figures and the gaps.
     """
-    _, found = read_events(deals, mapping, read_text(mapping), as_of.date() if as_of else None)
+    _, found = read_events(deals, mapping, read_text(mapping), as_of)
     history = plan_history.history_of(found.events, won or (), lost or ())
     text, gaps = plan_draft.draft(history, name, currency)
     parse_plan(text, "the draft")  # a name or currency that no plan can have is refused here
@@ -161,7 +165,7 @@ def read_text(file: Path) -> str:
         with file.open("rb") as opened:
             content = opened.read(4 * LARGEST_FILE + 1)
     except OSError as error:
-        raise BadInput("the file cannot be read", where=str(file), why=error.strerror or str(error)) from None
+        raise cannot_be_read(file, error) from None
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

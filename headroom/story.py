@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from headroom.files import cannot_be_read
 from headroom.story_parts import Answer, Chapter, Expected, Group, Pace, ReportRule, SignalRule, StoryPart
 from shared.errors import BadInput
 from shared.schemas.week import week_of
@@ -156,7 +157,9 @@ def read_story(path: Path) -> Story:
     try:
         raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
         return Story.model_validate(raw)
-    except (OSError, YAMLError) as error:
+    except OSError as error:
+        raise cannot_be_read(path, error, "the story") from None
+    except YAMLError as error:
         raise BadInput("the story cannot be read", where=str(path), why=str(error)) from error
     except ValidationError as error:
         first = error.errors()[0]

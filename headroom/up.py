@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from shlex import quote
 from types import FrameType
@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from headroom.days import moment
 from headroom.door import Door
 from headroom.local.folders import default_data_folder
 from headroom.local.processes import ProcessStatus
@@ -32,7 +33,10 @@ COLOURS = {"ready": "green", "starting": "yellow", "waiting": "red", "not ready"
 def up(
     data: Annotated[Path | None, typer.Option(help="The folder to keep data in.", show_default="this user's")] = None,
     ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Keep nothing.")] = False,
-    as_of: Annotated[datetime | None, typer.Option(help="Live at this time instead of now.")] = None,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(parser=moment, metavar="TIME", help="Live at this time instead of now, such as 2026-04-01T08:00."),
+    ] = None,
     speed: Annotated[float, typer.Option(min=0, help="How fast that time passes; 0 holds it still.")] = 1.0,
     plan: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Publish this plan when ready.")
@@ -48,7 +52,7 @@ def up(
     if plan is not None:
         parse_plan(read_text(plan), str(plan))  # what is wrong with it is said before anything is started
     folder = None if ephemeral else (data or default_data_folder())
-    clock = ClockSettings(as_of=as_of.replace(tzinfo=UTC) if as_of and not as_of.tzinfo else as_of, speed=speed)
+    clock = ClockSettings(as_of=as_of, speed=speed)
     console = Console(stderr=True)
     board = Board(console, quiet=as_json)
     system = LocalSystem(folder, clock=clock, first_port=FIRST_PORT, report=board.step)

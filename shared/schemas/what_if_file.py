@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from shared.errors import PlanError
+from shared.schemas.plan_kinds import other_kind
 from shared.schemas.plan_problems import Problems
 from shared.schemas.plan_words import findings
 from shared.schemas.plan_yaml import Document, Path, Unreadable, read_yaml
@@ -42,6 +43,8 @@ class OverlayFile:
         document, overlay = self._document, None
         if not isinstance(document.data, dict):
             raise self.refused([((), "an overlay is a mapping, such as deals: [{of: {ids: [crm/1]}, outcome: won}]")])
+        if (instead := other_kind(document.data, "overlay")) is not None:
+            raise self.refused([((), instead)])
         try:
             overlay = WhatIf.model_validate(document.data)
         except ValidationError as error:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headroom.load_mapping import MappingError, parse_mapping
+from headroom.load_mapping import MappingError, UnfitCsv, parse_mapping
 from tests.unit.load.files import HEADER, MAPPING
 
 
@@ -51,7 +51,7 @@ def test_a_close_by_cycle_needs_a_cycle() -> None:
 def test_a_missing_column_is_shown_wherever_the_mapping_names_it(column: str, places: list[str]) -> None:
     mapping_file = parse_mapping(MAPPING, "tiny.yaml")
     header = [name for name in HEADER.split(",") if name != column]
-    with pytest.raises(MappingError) as caught:
+    with pytest.raises(UnfitCsv) as caught:
         mapping_file.check_header(header, "rows.csv")
     assert [f"{p.place.line}:{p.place.column}" for p in caught.value.problems] == places
     assert caught.value.problems[0].message.startswith(f"rows.csv has no column '{column}'; its columns are ")
