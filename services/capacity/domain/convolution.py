@@ -20,7 +20,6 @@ Places = npt.NDArray[np.intp]
 _NOBODY: Final = 1e-12
 """Mass below which a point of the grid is taken to be never met."""
 
-
 _FINEST: Final = 1024
 """Parts of a grid at which an uncertain effort may lie, several to a point."""
 _SPREAD: Final = 0.5
