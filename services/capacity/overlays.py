@@ -84,15 +84,31 @@ async def what_if(request: Request, overlay: _Overlay, rows: _Rows = ROWS) -> Re
     than `rows`, those are named whose overload changes most; `positions_changed` counts all. `deal_lines` says how
     many lines of deals each of the overlay's `deals` meant.
     """
-    live: LiveBook = request.app.state.live
-    asked = Asked(overlay, await _planned(live, overlay), rows)
+    content = await answered(request.app.state.live, request.app.state.models, overlay, rows)
+    return Response(content, headers={"Cache-Control": "no-store"}, media_type="application/json")
+
+
+class PlanMovedOn(NotReady):
+    """Another plan was published while the overlay's was made of the one before."""
+
+
+async def answered(live: LiveBook, models: ReadingModels, overlay: WhatIf, rows: int) -> bytes:
+    """The answer as JSON; once more with the new plan when one is published meanwhile."""
+    try:
+        return await _under_one_plan(live, models, overlay, rows)
+    except PlanMovedOn:
+        return await _under_one_plan(live, models, overlay, rows)
+
+
+async def _under_one_plan(live: LiveBook, models: ReadingModels, overlay: WhatIf, rows: int) -> bytes:
+    question = Question(overlay, await _planned(live, overlay), rows)
     ids = named_in(overlay)
     if not ids:
-        return _json(await live.ask(lambda book: _answer(book, asked, {}).content))
+        return await live.ask(lambda book: _answer(book, question, {}).content)
     for _ in range(_TRIES):
-        found = await _consistent(live, request.app.state.models, asked, ids)
+        found = await _consistent(live, models, question, ids)
         if found is not None:
-            return _json(found)
+            return found
     raise NotReady("a deal of the overlay is changing right now", why="the book is behind it", do="Ask again.")
 
 
@@ -103,8 +119,8 @@ class Planned(NamedTuple):
     changed: PlanInForce
 
 
-class Asked(NamedTuple):
-    """A question: the overlay, the plan it makes if it changes that, and how many positions to name."""
+class Question(NamedTuple):
+    """The overlay, the plan it makes if it changes that, and how many positions to name."""
 
     overlay: WhatIf
     planned: Planned | None
@@ -127,15 +143,15 @@ class _Answered(NamedTuple):
     """The deals offsets that the book had applied, by partition."""
 
 
-async def _consistent(live: LiveBook, models: ReadingModels, asked: Asked, ids: Sequence[str]) -> bytes | None:
+async def _consistent(live: LiveBook, models: ReadingModels, question: Question, ids: Sequence[str]) -> bytes | None:
     """The answer; None when book and tables do not speak of the same deals."""
     known, tables = await _read(models, ids)
     if missing := [name for name in ids if name not in known or known[name].deleted]:
-        raise _unfit(_unknown_deals(asked.overlay, set(missing)))
+        raise _unfit(_unknown_deals(question.overlay, set(missing)))
     await _until(live.reached, tables)
     records = {name: contribution.decode(deals.encode(known[name])) for name in ids}
     try:
-        found = await live.ask(lambda book: _answer(book, asked, records))
+        found = await live.ask(lambda book: _answer(book, question, records))
     except NotInBook:
         await asyncio.sleep(_LOOK_EVERY)
         return None
@@ -170,10 +186,11 @@ def _versions(known: Mapping[str, Deal]) -> dict[str, int]:
     return {name: one.version for name, one in known.items()}
 
 
-def _answer(live: Live, asked: Asked, records: Mapping[str, DealRecord]) -> _Answered:
-    overlay, planned, rows = asked
+def _answer(live: Live, question: Question, records: Mapping[str, DealRecord]) -> _Answered:
+    overlay, planned, rows = question
     if planned is not None and planned.of is not live.in_force:
-        raise NotReady("a plan was published just now", why="the overlay was laid over the one before", do="Ask again.")
+        why = "the overlay was laid over the one before"
+        raise PlanMovedOn("a plan was published just now", why=why, do="Ask again.")
     in_force = planned.changed if planned is not None else live.in_force
     try:
         laid = lay(live.projector, in_force, live.now, overlay, records)
@@ -197,7 +214,3 @@ def _unfit(found: Sequence[Finding]) -> Problem:
     problems = [{"path": list(path), "reason": reason} for path, reason in found]
     told = "; ".join(f"{'.'.join(map(str, path))}: {reason}" for path, reason in found[:3])
     return Problem(422, "the overlay does not fit the book", told, problems=problems)
-
-
-def _json(content: bytes) -> Response:
-    return Response(content, headers={"Cache-Control": "no-store"}, media_type="application/json")
