@@ -3,15 +3,14 @@
 Everything a flush returns is one transaction: a frame and the positions and forecasts that changed in it.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from time import perf_counter
 
 import msgspec
 
 from services.capacity import metrics
+from services.capacity.agents.measures import FrameMeasures
 from services.capacity.domain.frames import parts_of
 from services.capacity.domain.pace import Pace
 from services.capacity.domain.projector import PlanInForce, Projector
@@ -96,7 +95,7 @@ class ProjectShard:
         self._limit = BrokenLimit()
         self._frames = 0
         self._passage = NOWHERE
-        self._overloaded: set[tuple[str, str]] = set()
+        self._measures = FrameMeasures()
 
     def apply(self, batch: Batch) -> None:
         """Take records in, one topic as the other; of positions only the keys, and only while restoring."""
@@ -139,7 +138,8 @@ class ProjectShard:
         metrics.PROJECTION_SECONDS.observe(perf_counter() - started)
         outgoing += self._positions(made)
         outgoing += self._forecast.outgoing(made)
-        self._measure(made)
+        self._measures.see(made)
+        metrics.BOOK_CELLS.set(len(self._projector.book))
         outgoing += [self._frame(part, passage) for part in parts_of(made)]
         return outgoing
 
@@ -215,28 +215,3 @@ class ProjectShard:
     def _signal(self, record: Record) -> None:
         if record.value is not None:
             self._projector.observe(signal.decode(record.value))
-
-    def _measure(self, made: frame.Frame) -> None:
-        metrics.FRAMES.labels("complete" if made.complete else "changes").inc()
-        metrics.POSITIONS_CHANGED.inc(len(made.positions))
-        metrics.BOOK_CELLS.set(len(self._projector.book))
-        metrics.BOOK_TIME.set(made.book_time / 1000)
-        metrics.AS_OF.set(made.now.timestamp())
-        metrics.FRAME_PUBLISHED.set_to_current_time()
-        self._measure_overload(made)
-        for pool, age in made.report_ages.items():
-            if age is not None:
-                metrics.REPORT_AGE.labels(pool).set(age)
-            else:
-                with suppress(KeyError):  # there may never have been one
-                    metrics.REPORT_AGE.remove(pool)
-
-    def _measure_overload(self, made: frame.Frame) -> None:
-        if made.complete:
-            self._overloaded.clear()
-            metrics.POSITIONS_OVERLOADED.clear()
-        for row in made.positions:
-            (self._overloaded.add if row.headroom < 0 else self._overloaded.discard)((row.pool, row.week))
-        count = Counter(pool for pool, _ in self._overloaded)
-        for pool in made.report_ages:  # every pool of the plan is in it
-            metrics.POSITIONS_OVERLOADED.labels(pool).set(count[pool])

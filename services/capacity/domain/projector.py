@@ -201,10 +201,12 @@ class Projector:
 
     def _take_in_capacity(self, plan: Plan, axis: Axis, decided: dict[str, dict[str, float]]) -> set[str]:
         changed: set[str] = set()
-        for name, pool in plan.pools.items():
+        # Under the same plan and day only what was said or decided of a pool changes what it can do.
+        spoken_of = self._said | decided.keys() | self._decided.keys() if self._capacities else plan.pools.keys()
+        for name in spoken_of & plan.pools.keys():
             before, amounts = self._capacities.get(name), decided.get(name, {})
             if before is None or name in self._said or amounts != self._decided.get(name, {}):
-                capacity = self._capacities[name] = capacity_of(name, pool, axis, self.reports, amounts)
+                capacity = self._capacities[name] = capacity_of(name, plan.pools[name], axis, self.reports, amounts)
                 if before is None or not capacity.same_as(before):
                     changed.add(name)
         self._said, self._decided = set(), decided
