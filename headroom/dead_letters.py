@@ -58,7 +58,7 @@ def show(
 
     async def find() -> tuple[Entry, DeadLetter] | None:
         wanted = [entry for entry in await standing(kafka) if letter in (entry.id, entry.former)]
-        return await anext(contents(kafka, wanted), None) if wanted else None
+        return await anext(contents(kafka, wanted[-1:]), None) if wanted else None
 
     with answering(kafka):
         found = asyncio.run(find())

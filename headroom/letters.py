@@ -2,11 +2,14 @@
 
 A letter is called by where its record lay, ``inbox.v1/3/120``. When a record that was put back fails again, its new
 letter names the former one, which it stands for from then on: however often something is put back, it is one letter.
+A restart may write a letter again; it is as old as when it was written first. A topic that was made anew may give a
+name again to another record: the two are told apart by their content.
 """
 
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 
 from headroom.log import Partition
 from shared.schemas import dead_letter
@@ -18,7 +21,10 @@ from shared.topics import DEAD_LETTERS
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One letter without its content; ``place`` is its offset on ``dead-letters.v1``."""
+    """One letter without its content, of which it has the ``sha256``; ``place`` is its offset on ``dead-letters.v1``.
+
+    ``at`` is when it was written first.
+    """
 
     id: str
     topic: str
@@ -28,6 +34,7 @@ class Entry:
     at: datetime
     place: int
     former: str | None
+    sha256: bytes = b""
 
 
 async def all_letters(kafka: KafkaSettings) -> AsyncIterator[tuple[Entry, DeadLetter]]:
@@ -47,14 +54,16 @@ async def standing(kafka: KafkaSettings) -> list[Entry]:
 
 
 def without_former(entries: Iterable[Entry]) -> list[Entry]:
-    """The entries that stand, each under its id as it was written last."""
-    by_id: dict[str, Entry] = {}
-    former: set[str] = set()
+    """The entries that stand, each once, at the place where it was written last; ``entries`` are in their order."""
+    known: dict[tuple[str, bytes], Entry] = {}
+    former: set[tuple[str, bytes]] = set()
     for entry in entries:
-        by_id[entry.id] = entry
+        name = entry.id, entry.sha256
+        known[name] = replace(entry, at=known[name].at) if name in known else entry
         if entry.former is not None:
-            former.add(entry.former)
-    return sorted((entry for key, entry in by_id.items() if key not in former), key=lambda entry: entry.place)
+            # It was put back as it came, so the former letter has the same content.
+            former.add((entry.former, entry.sha256))
+    return sorted((entry for name, entry in known.items() if name not in former), key=lambda entry: entry.place)
 
 
 async def contents(kafka: KafkaSettings, entries: Iterable[Entry]) -> AsyncIterator[tuple[Entry, DeadLetter]]:
@@ -78,4 +87,5 @@ def _entry(letter: DeadLetter, place: int, timestamp: int) -> Entry:
         at=datetime.fromtimestamp(timestamp / 1000, UTC),
         place=place,
         former=former,
+        sha256=sha256(letter.value).digest(),
     )

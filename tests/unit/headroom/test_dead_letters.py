@@ -1,5 +1,6 @@
 """Which letters stand, which are put back, and what a record that was put back carries."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -35,6 +36,20 @@ def test_however_often_it_is_put_back_it_is_one_letter(which: list[int]) -> None
 
 def test_a_letter_written_again_after_a_crash_is_one_letter() -> None:
     assert without_former([entry(1), entry(1)]) == [entry(1)]
+
+
+def test_a_letter_written_again_by_a_restart_is_as_old_as_at_first() -> None:
+    again = replace(entry(1), at=BEGIN + timedelta(30), place=9)
+    assert without_former([entry(1), entry(2), again]) == [entry(2), replace(again, at=entry(1).at)]
+
+
+def test_a_name_given_again_by_a_topic_made_anew_is_another_letter() -> None:
+    """Also when the former one was put back: what stands for it does not stand for the new one."""
+    old, new = replace(entry(1), sha256=b"old"), replace(entry(1), sha256=b"new", place=7, at=BEGIN + timedelta(7))
+    assert without_former([old, new]) == [old, new]
+    failed_again = replace(entry(3, former=old.id, attempts=2), sha256=b"old")
+    assert without_former([old, failed_again, new]) == [failed_again, new]
+    assert without_former([old, failed_again, new, replace(old, place=8)]) == [failed_again, new]
 
 
 @pytest.mark.parametrize("topic", ["deals.v1", "cells.v1", "reports.v1", "recalibrations.v1", "gone.v1"])
