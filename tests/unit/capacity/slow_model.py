@@ -56,7 +56,8 @@ class Line:
         self.at: int | None = None if self.close is None else number(self.close)
         if self.kind in ("open", "unknown"):
             self.at = now if self.only_exposure or self.at is None else max(self.at, now)
-        self.curves = self._curves(said)
+        self.of_one = self._of_one(said)
+        self.curves = {pool: [self.units * each for each in effort] for pool, effort in self.of_one.items()}
 
     def _is_stale(self, stage: dict[str, Any], today: dt.date) -> bool:
         if "stale_after" not in stage or self.close is None:
@@ -66,19 +67,18 @@ class Line:
             last += dt.timedelta(days=1)
         return last + dt.timedelta(days=int(stage["stale_after"][:-1])) < today
 
-    def _curves(self, said: dict[str, Any]) -> dict[str, list[float]]:
+    def _of_one(self, said: dict[str, Any]) -> dict[str, list[float]]:
+        """What one unit asks of each pool."""
         found: dict[str, list[float]] = {}
         for need in (self.product or {}).get("needs", []):
             if said.get("type", "new") in need.get("for", ["new", "expansion", "renewal"]):
-                effort = [self.units * each for each in curve(need, bool(said.get("custom")))]
-                found[need["pool"]] = effort
+                found[need["pool"]] = curve(need, bool(said.get("custom")))
         return found
 
     @property
     def first(self) -> int:
         """Weeks after the close in which some pool is first asked, were there one unit of it."""
-        # Of no unit nothing moves, wherever it begins.
-        return min((next(i for i, each in enumerate(c) if each) for c in self.curves.values() if any(c)), default=0)
+        return min((begin_of(each) for each in self.of_one.values() if any(each)), default=0)
 
     def outcomes(self, pool: str) -> list[tuple[float, Effort]]:
         """What it asks of a pool if it is won, however late, with the chance of that."""
@@ -88,6 +88,11 @@ class Line:
             (share, {at + late + i: each for i, each in enumerate(effort) if each})
             for late, share in enumerate(self.pushes)
         ]
+
+
+def begin_of(effort: list[float]) -> int:
+    """The first week in which something is asked."""
+    return next((week for week, each in enumerate(effort) if each), 0)
 
 
 def replaced(lines: list[Line], pool: str, said: dict[str, Any]) -> list[Effort] | None:
@@ -100,8 +105,7 @@ def replaced(lines: list[Line], pool: str, said: dict[str, Any]) -> list[Effort]
     for line in lines:
         effort, at = line.curves[pool], line.at or 0
         if start[0] is not None:
-            own = next((i for i, each in enumerate(effort) if each), 0)
-            at = number(start[0]) - (own if start[1] else line.first)
+            at = number(start[0]) - (begin_of(line.of_one[pool]) if start[1] else line.first)
         found.append({at + i: each for i, each in enumerate(effort)})
     if left is None:
         return found
