@@ -3,7 +3,7 @@
 20,000 deals that are opened and then change their stage, again and again. The bar is for 40,000 events a day; the curve
 takes a quarter and four times of it. What a day costs besides its events is its projection, of a book in which by then
 every cell has changed. ``events_cpu_s`` is by the processor time of the process that takes in and projects: what a
-machine that is busy with other things would reach if it were not; the reading ahead is others' work.
+machine that is busy with other things would reach if it were not; most of the reading is others' work.
 """
 
 import os

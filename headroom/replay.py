@@ -16,13 +16,12 @@ from headroom.hindsight import Hindsight, Watcher
 from headroom.replay_days import Day, pool_days, work_days
 from headroom.replay_forecasts import forecast_days
 from headroom.replay_read import Ahead, Read, read
-from services.capacity.domain import contribution
 from services.capacity.domain.cells import Cells
 from services.capacity.domain.pool import WHOLE, Depth
 from services.capacity.domain.projector import PlanInForce, Projector
 from services.ingest.domain.change import DealChange, Unusable
 from services.ingest.domain.merge import Outcome, amend, begun
-from services.ingest.domain.rates import Rates, filled
+from services.ingest.domain.rates import Rates, fill
 from shared.schemas.cell import Cell, Mark
 from shared.schemas.deal import Deal
 from shared.schemas.forecast import Forecast
@@ -211,10 +210,8 @@ class Replayer:
     def _project(self, at: int) -> None:
         now, book = _moment(at), self._projector.book
         for name, deal in self._unfolded.items():
-            whole = filled(deal, self._rates)
-            if whole is not deal:
-                self._deals[name] = whole
-            self._cells.put(name, contribution.of(whole))
+            fill(deal, self._rates)
+            self._cells.put(name, deal)
         self._unfolded.clear()
         for state in self._cells.changed():
             book.stage(

@@ -7,9 +7,12 @@ is that of the file, whoever read them.
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
 from multiprocessing import get_context
+from sys import intern
 from typing import Any, Final, NamedTuple
 
 from services.ingest.domain.change import DealChange, Unusable
@@ -19,10 +22,13 @@ from shared.schemas.report import Report
 from shared.schemas.signal import Signal
 
 CHUNK: Final = 4000
-"""Events that a process reads before it hands them back."""
+"""Events that are read before they are handed back; at the beginning fewer, for there is nothing else to do yet."""
 
 MOST_AHEAD: Final = 16
 """Chunks that are read ahead at most: as many as are read while a day is projected. Each takes a few megabytes."""
+
+_FEW: Final = ("stage", "currency", "segment", "type")
+"""Fields that say one of a few words: of each word one string is handed over, however many deals say it."""
 
 Unread = tuple[str, str]
 """Why an event cannot be used: reason and details."""
@@ -51,8 +57,32 @@ def _time_of(said: DealChange | Report | Signal) -> int:
     return said.stamp.time
 
 
+@dataclass(eq=False)
+class _Chunk:
+    """Lines, and what they say once they are read: by another process, or by whoever waits for it."""
+
+    lines: list[bytes]
+    future: Future[list[Any]]
+    own: list[Any] | None = None
+
+    @property
+    def is_read(self) -> bool:
+        return self.own is not None or self.future.done()
+
+    def packed(self) -> list[Any]:
+        """What the lines say; waits for it."""
+        return self.future.result() if self.own is None else self.own
+
+    def read_here(self) -> bool:
+        """Read it in this process; False when another has it in hand."""
+        if self.own is not None or not self.future.cancel():
+            return False
+        self.own = _read_chunk(self.lines)
+        return True
+
+
 class Ahead:
-    """Reads events in other processes, a few chunks ahead of whoever takes them."""
+    """Reads events in other processes, some chunks ahead of whoever takes them, who reads as well while he waits."""
 
     def __init__(self, processes: int) -> None:
         # Not forked: a fork copies whatever state other threads are in.
@@ -60,15 +90,18 @@ class Ahead:
 
     def read(self, lines: Iterable[bytes]) -> Iterator[tuple[bytes, Read | None]]:
         """Each line with what it says, in order; None where only who takes it knows its time."""
-        waiting: deque[tuple[list[bytes], Future[list[Any]]]] = deque()
-        source = iter(lines)
+        waiting: deque[_Chunk] = deque()
+        source, size = iter(lines), max(CHUNK // 8, 1)
         while True:
-            while len(waiting) < MOST_AHEAD and (chunk := list(islice(source, CHUNK))):
-                waiting.append((chunk, self._pool.submit(_read_chunk, chunk)))
+            while len(waiting) < MOST_AHEAD and (some := list(islice(source, size))):
+                waiting.append(_Chunk(some, self._pool.submit(_read_chunk, some)))
+                size = min(2 * size, CHUNK)
             if not waiting:
                 return
-            chunk, future = waiting.popleft()
-            for raw, packed in zip(chunk, future.result(), strict=True):
+            while not waiting[0].is_read and any(chunk.read_here() for chunk in waiting):
+                pass
+            chunk = waiting.popleft()
+            for raw, packed in zip(chunk.lines, chunk.packed(), strict=True):
                 yield raw, _unpacked(packed)
 
     def close(self) -> None:
@@ -90,7 +123,12 @@ def _packed(raw: bytes) -> Any:
     except Unusable as error:
         return error.reason, error.why
     if isinstance(said, DealChange):
-        return said.source, said.object_id, said.stamp.time, said.stamp.sequence, said.values
+        values = said.values
+        for name in _FEW:
+            if value := values.get(name):
+                values[name] = intern(value)
+        names, stamp = _names(tuple(values)), said.stamp
+        return intern(said.source), said.object_id, stamp.time, stamp.sequence, names, tuple(values.values())
     return said
 
 
@@ -100,6 +138,13 @@ def _unpacked(packed: Any) -> Read | None:
     if type(packed) is tuple:
         if len(packed) == 2:
             return Read(0, packed)
-        source, name, at, sequence, values = packed
-        return Read(at, DealChange(source, name, Stamp(at, sequence), values))
+        source, name, at, sequence, names, values = packed
+        said = dict(zip(_names(names), values, strict=True))
+        return Read(at, DealChange(source, name, Stamp(at, sequence), said))
     return Read(_time_of(packed), packed)
+
+
+@lru_cache(maxsize=1024)
+def _names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The same names, always as the same strings: what looks them up need not compare them letter by letter."""
+    return tuple(map(intern, names))

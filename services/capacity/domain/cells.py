@@ -16,17 +16,19 @@ import numpy as np
 from services.capacity.domain.contribution import NO_RATE, OF_STAGE, DealRecord, Kind, close_of, parts_of
 from services.capacity.domain.sums import LISTED, OWN, STAGE, Floats, Slots, Sums
 from shared.schemas.cell import LARGEST, CellKey, ListSums, Member, OwnSums, StageSums
+from shared.schemas.deal import Deal
 
 _GATHER: Final = 50_000
 """Deals gathered at most before they are summed: bounds the memory of a restore."""
 
 _MANY: Final = 1000
-"""Up to so many lines of a cell are quicker sorted than searched for the largest."""
+"""Up to so many lines of one size are quicker sorted by name than searched for the first."""
 
 _WIDTH: Final = 6
 """Numbers of a line: slot, q, p (or ``OF_STAGE``), net, list (or ``NO_LIST``, ``NO_RATE``), arr."""
 
 _LINE: Final = Struct(f"={_WIDTH}d")
+_pack = _LINE.pack
 
 
 class Entry(msgspec.Struct, gc=False):
@@ -69,8 +71,8 @@ class Cells:
     def __len__(self) -> int:
         return len(self._deals)
 
-    def put(self, deal: str, record: DealRecord | None) -> None:
-        """``deal`` now says this; None takes it out altogether."""
+    def put(self, deal: str, record: DealRecord | Deal | None) -> None:
+        """``deal`` now says this, read of its record or as it is; None takes it out altogether."""
         old = self._deals.get(deal)
         parts = parts_of(record) if record is not None else ()
         if record is not None and parts:
@@ -79,15 +81,23 @@ class Cells:
             slots = self._slots.get(bucket)
             if slots is None:
                 slots = self._slots[bucket] = {}
-            numbers: list[float] = []
-            places: list[int] = []
-            for kind, q, p, net, listed, arr in parts:
+            if len(parts) == 1:
+                ((kind, *line),) = parts
                 slot = slots.get(kind)
                 if slot is None:
                     slot = slots[kind] = self._open(kind, bucket)
-                places.append(slot)
-                numbers += (slot, q, p, net, listed, arr)
-            packed = _packer(len(numbers))(*numbers)
+                places = [slot]
+                packed = _pack(slot, *line)
+            else:
+                numbers: list[float] = []
+                places = []
+                for kind, q, p, net, listed, arr in parts:
+                    slot = slots.get(kind)
+                    if slot is None:
+                        slot = slots[kind] = self._open(kind, bucket)
+                    places.append(slot)
+                    numbers += (slot, q, p, net, listed, arr)
+                packed = _packer(len(numbers))(*numbers)
             if old is not None and old.numbers == packed and old.close == day:
                 return
             self._deals[deal] = entry = Entry(deal, packed, day)
@@ -137,7 +147,7 @@ class Cells:
         signs[: len(out)] = -1.0
         slots = lines[:, 0].astype(np.intp)
         # Only a line that reaches a cell's smallest named member changes which members are named.
-        for slot in np.unique(slots[lines[:, 1] >= self._floors[slots]]).tolist():
+        for slot in np.flatnonzero(np.bincount(slots[lines[:, 1] >= self._floors[slots]])).tolist():
             self._largest[slot] = None
         self._dirty.update(self._sums.change(slots, lines[:, 1:], signs).tolist())
         if self._gone > len(self._deals) // 2 + _GATHER // 4:
@@ -172,23 +182,47 @@ class Cells:
     def _members(self, slot: int) -> list[Member]:
         members = self._largest[slot]
         if members is None:
-            lines = self._ranked(slot)
-            lines = heapq.nsmallest(LARGEST, lines) if len(lines) > _MANY else sorted(lines)[:LARGEST]
-            members = [Member(deal, line, -q, p, net, close, bare) for q, deal, line, p, net, close, bare in lines]
-            self._largest[slot] = members
+            members = self._largest[slot] = _largest_of(slot, self._present(slot))
             self._floors[slot] = members[-1].q if len(members) == LARGEST else -np.inf
         return members
 
-    def _ranked(self, slot: int) -> list[tuple[float, str, int, float | None, float, str, bool]]:
-        """The lines of a slot as members, beginning with what orders them: largest first, then by deal and line."""
-        entries = self._present(slot)
-        owners = ((entry, number) for entry in entries for number in range(len(entry.numbers) // _LINE.size))
-        numbers = _LINE.iter_unpack(b"".join([entry.numbers for entry in entries]))
-        return [
-            (-q, entry.deal, number, None if p == OF_STAGE else p, net, entry.close, listed == NO_RATE)
-            for (entry, number), (place, q, p, net, listed, _) in zip(owners, numbers, strict=True)
-            if place == slot
-        ]
+
+def _largest_of(slot: int, entries: list[Entry]) -> list[Member]:
+    """The largest lines of a slot, largest first, then by deal and line."""
+    lines = _lines([entry.numbers for entry in entries])
+    numbers = [0] * len(lines)
+    if len(lines) > len(entries):
+        counts = [len(entry.numbers) // _LINE.size for entry in entries]
+        there = np.flatnonzero(lines[:, 0] == slot)
+        owners = np.repeat(np.arange(len(entries)), counts)[there].tolist()
+        numbers = [number for count in counts for number in range(count)]
+        lines, entries, numbers = lines[there], [entries[n] for n in owners], [numbers[n] for n in there.tolist()]
+    sizes = lines[:, 1]
+    if len(lines) > LARGEST:
+        # Whoever is smaller than so many others is not looked at.
+        there = np.flatnonzero(sizes >= np.partition(sizes, -LARGEST)[-LARGEST])
+        lines, sizes = lines[there], sizes[there]
+        entries, numbers = [entries[n] for n in there.tolist()], [numbers[n] for n in there.tolist()]
+    names = [entry.deal for entry in entries]
+    if len(names) > _MANY and sizes.min() == sizes.max():
+        order = np.array(heapq.nsmallest(LARGEST, range(len(names)), key=names.__getitem__), np.intp)
+    else:
+        order = np.array(sorted(range(len(names)), key=names.__getitem__), np.intp)
+        order = order[np.argsort(-sizes[order], kind="stable")][:LARGEST]
+    _, q, p, net, listed, _ = lines[order].T.tolist()
+    chosen = order.tolist()
+    return list(
+        map(
+            Member,
+            [names[n] for n in chosen],
+            [numbers[n] for n in chosen],
+            q,
+            [None if chance == OF_STAGE else chance for chance in p],
+            net,
+            [entries[n].close for n in chosen],
+            [price == NO_RATE for price in listed],
+        )
+    )
 
 
 @lru_cache(maxsize=1024)

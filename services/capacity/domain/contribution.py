@@ -50,24 +50,6 @@ class DealRecord(msgspec.Struct, gc=False):
 decode = msgspec.json.Decoder(DealRecord).decode
 
 
-def of(deal: Deal) -> DealRecord:
-    """What decoding the deal's record gives, without the record."""
-    return DealRecord(
-        deal.time,
-        deal.deleted,
-        deal.stage,
-        None if deal.close is None else deal.close.isoformat(),
-        deal.amount,
-        deal.currency,
-        deal.rate,
-        deal.segment,
-        deal.type,
-        deal.custom,
-        deal.probability,
-        deal.lines,
-    )
-
-
 Kind = tuple[str, str, bool, str, str]
 """What the lines of one cell share besides their deal's stage and close: product, segment, custom, type, basis."""
 
@@ -81,10 +63,12 @@ NO_LINES: Final = [Line(product="")]
 
 
 @lru_cache(maxsize=65536)
-def close_of(day: str | None) -> tuple[str, str, str]:
+def close_of(day: str | date | None) -> tuple[str, str, str]:
     """ISO week and month of a close day, and the day; all empty when there is none, or none a plan can mean."""
     if day is None:
         return NO_CLOSE
+    if isinstance(day, date):
+        day = day.isoformat()
     try:
         closing = date.fromisoformat(day)
     except ValueError:
@@ -92,7 +76,7 @@ def close_of(day: str | None) -> tuple[str, str, str]:
     return (week_of(closing), day[:7], day) if closing.year in PLANNABLE_YEARS else NO_CLOSE
 
 
-def parts_of(deal: DealRecord) -> list[Part]:
+def parts_of(deal: DealRecord | Deal) -> list[Part]:
     """The parts of a deal, one for each line; none when it is deleted."""
     if deal.deleted:
         return []

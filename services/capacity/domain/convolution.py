@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from numpy import fft
 
 Floats = npt.NDArray[np.float64]
 Complex = npt.NDArray[np.complex128]
@@ -60,7 +61,7 @@ def distribution(lumps: Lumps, grid: Grid) -> tuple[Floats, Floats]:
     at = (grid.first[:, None] + np.arange(grid.points)) % grid.points
 
     def masses_of(transform: Complex) -> Floats:
-        return np.take_along_axis(np.fft.irfft(transform, grid.points), at, axis=1)
+        return np.take_along_axis(fft.irfft(transform, grid.points), at, axis=1)
 
     middle = len(lumps.chances) // 2
     masses, spread = np.empty((len(lumps.chances), *at.shape)), np.zeros(at.shape)

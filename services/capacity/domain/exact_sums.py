@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from numpy import fft
 
 from services.capacity.domain.convolution import Grid, Lumps, distribution
 from services.capacity.domain.crowd import Moments
@@ -110,9 +111,9 @@ def _together(lumps: _Masses, crowd: Moments, grid: Grid, offset: Floats) -> tup
     edges = offset[few, None] + (np.arange(grid.points + 1) - 0.5) * step
     above = crowd.at(wide).exceeds(edges)
     above[..., 0], above[..., -1] = 1.0, 0.0
-    both = np.fft.rfft(above[..., :-1] - above[..., 1:])
-    both *= np.fft.rfft(masses[:, few])
-    below[:, few] = np.clip(np.cumsum(np.fft.irfft(both, grid.points), axis=2), 0.0, 1.0)
+    both = fft.rfft(above[..., :-1] - above[..., 1:])
+    both *= fft.rfft(masses[:, few])
+    below[:, few] = np.clip(np.cumsum(fft.irfft(both, grid.points), axis=2), 0.0, 1.0)
     even = (grid.first[few, None] + np.arange(grid.points)) * step
     moved = np.einsum("wp,wp->w", masses[middle][few], sums[few] - even)
     places[few] = even + (moved + begin[few])[:, None]

@@ -39,12 +39,13 @@ def money_of(cell: BookCell, p: float, cost: float, factor: float, fixed: float 
     net, net2, margin, margin2 = 0.0, 0.0, 0.0, 0.0
     # Of few lines numbers by themselves are quicker than arrays.
     for member in cell.members:
-        chance = p if member.p is None else member.p
-        square, other = member.net**2, (member.net - each * member.q - whole) ** 2
+        chance, own = p if member.p is None else member.p, member.net
+        twice, left = chance * chance, own - each * member.q - whole
+        square, other = own * own, left * left
         net += chance * square
-        net2 += chance**2 * square
+        net2 += twice * square
         margin += chance * other
-        margin2 += chance**2 * other
+        margin2 += twice * other
     if cell.own.count + cell.stage.count > len(cell.members):
         rest = _Rest(cell, p)
         more, beside = rest.of(0.0, 0.0), rest.of(each, whole)

@@ -3,6 +3,7 @@
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Literal
 
 from services.capacity.domain.axis import Axis
@@ -48,9 +49,13 @@ def is_stale(key: CellKey, plan: Plan, today: date) -> bool:
 
 def last_day(key: CellKey) -> date:
     """The last day in both the week and the month of a cell."""
-    year, month = map(int, key.month.split("-"))
-    end_of_month = date(year, month, monthrange(year, month)[1])
-    return min(monday(key.week) + timedelta(days=6), end_of_month)
+    return _last_day(key.week, key.month)
+
+
+@lru_cache(maxsize=4096)
+def _last_day(week: str, of_month: str) -> date:
+    year, month = map(int, of_month.split("-"))
+    return min(monday(week) + timedelta(days=6), date(year, month, monthrange(year, month)[1]))
 
 
 def listed_because(key: CellKey, plan: Plan, today: date) -> str | None:

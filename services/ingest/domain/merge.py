@@ -77,6 +77,16 @@ def merge(deal: Deal | None, change: DealChange) -> Merged:
 
 def begun(change: DealChange) -> Deal:
     """The deal that the first change of it makes, even when that says nothing."""
+    said, stamp = change.values, change.stamp
+    if said and stamp.time > 0 and not change.defaults and _PARTS.isdisjoint(said):
+        # All of it is news, as of nearly every first change, and there is nothing to weigh it with.
+        if None in said.values():
+            said = {name: CLEARED[name] if value is None else value for name, value in said.items()}
+        fields = dict.fromkeys(said, stamp)
+        return Deal(
+            id=change.deal_id, source=change.source, object=change.object_id, version=1, time=stamp.time,
+            fields=fields, **said,
+        )  # fmt: skip
     deal = Deal(id=change.deal_id, source=change.source, object=change.object_id, version=0)
     amend(deal, change)
     deal.version = 1

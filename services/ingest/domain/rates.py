@@ -33,8 +33,18 @@ def filled(deal: Deal, rates: Rates) -> Deal:
     """
     if "rate" in deal.fields:
         return deal
-    rate, day = rates.of(deal.currency)
-    day = deal.rate_date if "rate_date" in deal.fields else day
+    rate, day = _derived(deal, rates)
     if (deal.rate, deal.rate_date) == (rate, day):
         return deal
     return msgspec.structs.replace(deal, rate=rate, rate_date=day)
+
+
+def fill(deal: Deal, rates: Rates) -> None:
+    """As ``filled``, but ``deal`` itself becomes that: for whoever keeps it nowhere else."""
+    if "rate" not in deal.fields:
+        deal.rate, deal.rate_date = _derived(deal, rates)
+
+
+def _derived(deal: Deal, rates: Rates) -> tuple[float | None, date | None]:
+    rate, day = rates.of(deal.currency)
+    return rate, deal.rate_date if "rate_date" in deal.fields else day

@@ -125,6 +125,26 @@ def test_the_next_largest_member_comes_back_when_a_larger_one_leaves():
     assert_equals(by_key([state]), oracle.cells_of(last))
 
 
+@pytest.mark.parametrize("sizes", [(1.0,), (1.0, 2.0), tuple(map(float, range(50)))])
+@pytest.mark.parametrize(("count", "lines"), [(31, 1), (33, 3), (1001, 1)])
+def test_of_many_lines_the_largest_are_named_and_of_one_size_the_first(sizes, count, lines):
+    book, last = Cells(), {}
+    for number in range(count):
+        said = [Line("basic", quantity=sizes[(number * 7 + n) % len(sizes)]) for n in range(lines)]
+        last[f"crm/{number}"] = deal(number, *said, *([Line("other", quantity=5.0)] if number % 3 == 0 else []))
+        put(book, f"crm/{number}", last[f"crm/{number}"])
+    assert_equals(by_key(book.changed()), oracle.cells_of(last))
+
+
+@given(deals=st.lists(DEALS, max_size=8))
+def test_a_deal_as_it_is_counts_like_its_record(deals):
+    records, as_they_are = Cells(), Cells()
+    for each in deals:
+        records.put(each.id, contribution.decode(encode(each)))
+        as_they_are.put(each.id, each)
+    assert list(as_they_are.changed()) == list(records.changed())
+
+
 @pytest.mark.parametrize(
     ("line", "more", "basis", "q", "net"),
     [

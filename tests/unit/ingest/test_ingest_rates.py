@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from services.ingest.domain.rates import Rates, filled
+from services.ingest.domain.rates import Rates, fill, filled
 from shared.schemas.deal import Deal, Stamp
 
 RATES = Rates("EUR", {"USD": 0.9}, date(2026, 3, 31))
@@ -31,6 +31,8 @@ def deal(**said: object) -> Deal:
 def test_a_rate_follows_from_the_currency(said: dict[str, object], rates: Rates, rate: object, day: object) -> None:
     made = filled(deal(**said), rates)
     assert (made.rate, made.rate_date) == (rate, day)
+    fill(itself := deal(**said), rates)
+    assert itself == made
 
 
 def test_a_filled_rate_follows_a_new_plan() -> None:
