@@ -27,6 +27,9 @@ CHUNK: Final = 4000
 MOST_AHEAD: Final = 16
 """Chunks that are read ahead at most: as many as are read while a day is projected. Each takes a few megabytes."""
 
+_PIECE: Final = 100
+"""Events that are read at a time by whoever waits for others: what these have done meanwhile is not kept waiting."""
+
 _FEW: Final = ("stage", "currency", "segment", "type")
 """Fields that say one of a few words: of each word one string is handed over, however many deals say it."""
 
@@ -67,18 +70,21 @@ class _Chunk:
 
     @property
     def is_read(self) -> bool:
-        return self.own is not None or self.future.done()
+        return self.future.done() if self.own is None else len(self.own) == len(self.lines)
 
     def packed(self) -> list[Any]:
         """What the lines say; waits for it."""
         return self.future.result() if self.own is None else self.own
 
-    def read_here(self) -> bool:
-        """Read it in this process; False when another has it in hand."""
-        if self.own is not None or not self.future.cancel():
-            return False
-        self.own = _read_chunk(self.lines)
-        return True
+    def read_some(self) -> bool:
+        """Read a piece of it in this process; False when nothing is left, or another has it in hand."""
+        if self.own is None:
+            if not self.future.cancel():
+                return False
+            self.own = []
+        begin = len(self.own)
+        self.own += _read_chunk(self.lines[begin : begin + _PIECE])
+        return len(self.own) > begin
 
 
 class Ahead:
@@ -98,7 +104,7 @@ class Ahead:
                 size = min(2 * size, CHUNK)
             if not waiting:
                 return
-            while not waiting[0].is_read and any(chunk.read_here() for chunk in waiting):
+            while not waiting[0].is_read and any(chunk.read_some() for chunk in waiting):
                 pass
             chunk = waiting.popleft()
             for raw, packed in zip(chunk.lines, chunk.packed(), strict=True):
