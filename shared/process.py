@@ -18,9 +18,6 @@ def run(work: Work, kafka: KafkaSettings) -> None:
     # Not with TLS: a closed connection of uvloop 0.23 may stay open for 30 s, and clients of Kafka wait for its end.
     if not kafka.security_protocol.endswith("SSL"):
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    import sys
-
-    sys.setswitchinterval(0.001)
     asyncio.run(_until_told(work))
 
 

@@ -20,7 +20,7 @@ from shared.streams.shards import Role
 from shared.topics import CELLS, DEALS, DECISIONS, FORECASTS, PLANS, POSITIONS, REPORTS, SIGNALS
 
 
-def create_fold_role(every: float = 0.03) -> Role:
+def create_fold_role(every: float) -> Role:
     """The role ``fold``: one shard for each partition of the deals.
 
     While it catches up most cells change from flush to flush, and writing them late costs nobody anything.
@@ -28,7 +28,7 @@ def create_fold_role(every: float = 0.03) -> Role:
     return Role("fold", (DEALS,), (), FoldShard, flush_every=every, flush_share=0.1)
 
 
-def create_project_role(plan_in_force: Callable[[], PlanInForce | None], every: float = 0.03) -> Role:
+def create_project_role(plan_in_force: Callable[[], PlanInForce | None], every: float) -> Role:
     """The role ``project``: one shard over everything a projection needs but the plan."""
     topics = (CELLS, REPORTS, DECISIONS, SIGNALS, POSITIONS, FORECASTS)
     return Role("project", topics, (), lambda _: ProjectShard(plan_in_force), flush_every=every, flush_share=0.8)

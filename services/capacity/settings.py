@@ -9,7 +9,7 @@ class CapacityPart(BaseModel):
     """``HEADROOM_CAPACITY__…``."""
 
     fold_every: float = Field(0.03, gt=0, description="seconds between two flushes of cells")
-    project_every: float = Field(0.03, gt=0, description="seconds between two frames, at least")
+    project_every: float = Field(0.03, gt=0, description="seconds between two looks for a frame to publish")
 
 
 class CapacitySettings(Settings):

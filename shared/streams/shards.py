@@ -92,6 +92,7 @@ def _from_the_beginning(shard: int) -> Mapping[Topic, int]:
 
 
 GATHER = 0.01
+"""Seconds: a trickle makes a hundred fetches at most, and nobody waits for it noticeably."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ Everything a flush returns is one transaction: a frame and the positions and for
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
-from time import perf_counter
+from datetime import datetime
+from time import monotonic, perf_counter
 
 import msgspec
 
@@ -29,7 +29,7 @@ _decode_forecast_key = msgspec.json.Decoder(tuple[str, str]).decode
 
 PROJECT = "headroom/project"
 
-PACE = Pace(pools=6, others=timedelta(milliseconds=200), forecasts=timedelta(seconds=1))
+PACE = Pace(pools=6, others=0.2, forecasts=1.0)
 """A pool takes some 4 to 10 ms, and what is tipped meanwhile waits for the frame's end. A forecast is made of all pools
 and deals of its quarter; with every frame it would be a quarter of the work."""
 
@@ -82,8 +82,17 @@ class ProjectShard:
     anything, and what the next forecasts are compared with.
     """
 
-    def __init__(self, plan_in_force: Callable[[], PlanInForce | None], projector: Projector | None = None) -> None:
-        """``projector``: what to take records into, for who only follows the log and never flushes."""
+    def __init__(
+        self,
+        plan_in_force: Callable[[], PlanInForce | None],
+        projector: Projector | None = None,
+        seconds: Callable[[], float] = monotonic,
+    ) -> None:
+        """``projector``: what to take records into, for who only follows the log and never flushes.
+
+        ``seconds``: the clock that frames are paced by.
+        """
+        self._seconds = seconds
         self._plan_in_force = plan_in_force
         self._projector = projector or Projector(pace=PACE)
         self._only_follows = projector is not None
@@ -128,7 +137,7 @@ class ProjectShard:
         started = perf_counter()
         in_force = self._plan_in_force()
         metrics.PLAN_IN_FORCE.set(in_force is not None)
-        made = self._projector.project(now, in_force)
+        made = self._projector.project(now, in_force, self._seconds())
         outgoing, self._letters = self._letters, []
         if made is None:
             if not self._projector.waiting:  # what moved no position ends here
@@ -138,8 +147,7 @@ class ProjectShard:
         metrics.PROJECTION_SECONDS.observe(perf_counter() - started)
         outgoing += self._positions(made)
         outgoing += self._forecast.outgoing(made)
-        self._measures.see(made)
-        metrics.BOOK_CELLS.set(len(self._projector.book))
+        self._measures.see(made, len(self._projector.book))
         outgoing += [self._frame(part, passage) for part in parts_of(made)]
         return outgoing
 

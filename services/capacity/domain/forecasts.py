@@ -4,9 +4,10 @@ What stands is read off the book, the plan, the pools' positions and signals alo
 what was told before; that is what ``forecasts.v1`` holds, from where it is taken over after a restart.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from services.capacity.domain.axis import Axis
 from services.capacity.domain.bridge import Effects, Sold, bridge_of, effects_of
@@ -37,20 +38,31 @@ class Told:
 class Forecasts:
     """The forecasts of one plan at one day; a new plan or day needs a new one, which goes on from the same ``told``."""
 
-    def __init__(self, plan: Plan, axis: Axis, told: Told, every: timedelta = timedelta()) -> None:
-        """``every``: so much time at least from forecasts that were told to the next; changes between are one."""
+    def __init__(self, plan: Plan, axis: Axis, told: Told, every: float = 0.0) -> None:
+        """``every``: so many seconds at least from forecasts that were told to the next; changes between are one."""
         self._plan, self._told, self._every = plan, told, every
         self.levels = Levels(plan, axis)
-        self.waiting = False
-        """Whether ``make`` was asked before its time, so that something may be still to tell."""
-        self._made_at: datetime | None = None
+        self._told_at = -math.inf
+        self._held = False
         self._before: dict[Key, Level] = {}
         self._standing: dict[Key, tuple[list[ProductSum], Effects]] = {}
 
-    def make(self, now: datetime, retention: Mapping[str, float], everything: bool) -> list[Forecast]:
-        """The forecasts that differ from what was told, or ``everything``; in the order of periods and segments."""
-        self.waiting = not (everything or self._made_at is None or now - self._made_at >= self._every)
-        if self.waiting:
+    def overdue(self, second: float | None) -> bool:
+        """Whether ``make`` was asked before its time, and its time has come."""
+        return self._held and self._is_time(second)
+
+    def _is_time(self, second: float | None) -> bool:
+        return second is None or second - self._told_at >= self._every
+
+    def make(
+        self, now: datetime, retention: Mapping[str, float], everything: bool, second: float | None = None
+    ) -> list[Forecast]:
+        """The forecasts that differ from what was told, or ``everything``; in the order of periods and segments.
+
+        None before it is time, by ``second`` as ``Projector.project`` has it.
+        """
+        self._held = not (everything or self._is_time(second))
+        if self._held:
             return []
         levels = {(level.period, level.segment): level for level in self.levels.all(retention)}
         if not everything:
@@ -64,8 +76,8 @@ class Forecasts:
             for key in [key for key in self._told.forecasts if key not in levels]:
                 self._told.drop(key)
         self._before = levels
-        if found:
-            self._made_at = now
+        if found and second is not None:
+            self._told_at = second
         return found
 
     def _of_period(

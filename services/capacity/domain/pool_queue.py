@@ -22,6 +22,8 @@ _PATIENCE: Final = 0.05
 """Share of a week's capacity: waiting for one frame counts as much as having moved by so much."""
 _BESIDE: Final = 6
 """One in so many of a frame's pools may have moved little, while another moved far."""
+_LONG: Final = 40
+"""Frames: when a pool has waited for so many, half of a frame's places are open to those that moved little."""
 
 
 class PoolQueue:
@@ -69,7 +71,8 @@ class PoolQueue:
 
     def _first(self, most: int) -> set[str]:
         far = {name for name, moved in self._moved.items() if moved >= _FAR}
-        others = max(most // _BESIDE, 1) if far else most
+        beside = 2 if max(self._waited.values(), default=0) >= _LONG else _BESIDE
+        others = max(most // beside, 1) if far else most
         taken: set[str] = set()
         for name in sorted(self._moved, key=lambda name: (-self._claim(name), name)):
             if len(taken) == most:

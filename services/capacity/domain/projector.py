@@ -4,6 +4,7 @@ A projection computes what changed since the last one and gives the figures a pr
 made anew when the plan changes or the plan's local day does, for then every deal's timing may.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -78,6 +79,7 @@ class Projector:
         self.in_force: PlanInForce | None = None
         """The plan of the last projection."""
         self._now: datetime | None = None
+        self._second = -math.inf
         self._week = ""
         self._demand: Demand
         self._listing: Listing
@@ -110,8 +112,8 @@ class Projector:
 
     @property
     def waiting(self) -> bool:
-        """Whether something changed that no frame has told yet."""
-        return self._dirty
+        """Whether something changed that no frame has looked at yet; without a plan nothing waits."""
+        return self._dirty and self.in_force is not None
 
     def observe(self, signal: Signal) -> None:
         """A signal came in; one that was seen before changes nothing."""
@@ -136,8 +138,11 @@ class Projector:
         asked = asked_of(pool, self.in_force.plan, self._axis, self._demand, self._capacities[pool])
         return self._axis, self._demand, asked
 
-    def project(self, now: datetime, in_force: PlanInForce | None) -> Frame | None:
-        """The frame to publish: complete for a new plan or week, else what changed; None when nothing did."""
+    def project(self, now: datetime, in_force: PlanInForce | None, second: float | None = None) -> Frame | None:
+        """The frame to publish: complete for a new plan or week, else what changed; None when nothing did.
+
+        ``second`` is that of a clock which goes on evenly whatever ``now`` does; frames are paced by it. None: at once.
+        """
         if in_force is None:
             return None
         plan, axis = in_force.plan, axis_of(in_force.plan, now)
@@ -146,7 +151,7 @@ class Projector:
         beat = self._now is None or now - self._now >= HEARTBEAT
         self._bulk.see(sum(mark.taken for mark in self.book.marks.values()), now)
         settled = self._sent.loading and not self._bulk.loading
-        if not (complete or self._dirty or beat or settled):
+        if not (complete or self._dirty or beat or settled or self._forecasts.overdue(second)):
             return None
         anew = complete or axis != self._axis
         changed_pools = self._take_in(in_force, axis, now)
@@ -158,11 +163,13 @@ class Projector:
             chosen = set(plan.pools)
         else:
             self._queue.see(changed_pools, self._demand, self._capacities)
-            if not (beat or settled or self._queue.urgent) and self._now and now - self._now < self._pace.others:
+            held = second is not None and second - self._second < self._pace.others
+            if held and not (beat or settled or self._queue.urgent):
                 return None
             chosen = self._queue.take()
-        frame = self._frame(now, in_force, axis, chosen, complete)
-        self._dirty = bool(self._queue) or self._forecasts.waiting
+        self._second = second if second is not None else self._second
+        frame = self._frame(now, second, in_force, axis, chosen, complete)
+        self._dirty = bool(self._queue)
         told = frame.positions or frame.work or frame.listed is not None or frame.listed_counts is not None
         told = told or any(
             each is not None for each in (frame.signals, frame.bookings, frame.milestones, frame.efforts)
@@ -212,7 +219,9 @@ class Projector:
         self._said, self._decided = set(), decided
         return changed
 
-    def _frame(self, now: datetime, in_force: PlanInForce, axis: Axis, pools: set[str], complete: bool) -> Frame:
+    def _frame(
+        self, now: datetime, second: float | None, in_force: PlanInForce, axis: Axis, pools: set[str], complete: bool
+    ) -> Frame:
         plan, sent = in_force.plan, self._sent
         positions: list[Position] = []
         work: list[WorkState] = []
@@ -242,7 +251,7 @@ class Projector:
         sent.signals, sent.bookings, sent.milestones = signals, bookings, milestones
         efforts = self._demand.efforts()
         new_efforts, sent.efforts = complete or efforts != sent.efforts, efforts
-        forecasts = self._forecasts.make(now, self.retention.on(axis.today), complete)
+        forecasts = self._forecasts.make(now, self.retention.on(axis.today), complete, second)
         sent.loading = self._bulk.loading
         marks = self.book.marks
         return Frame(

@@ -129,7 +129,7 @@ def standing(projector: Projector) -> dict[tuple[str, str], dict[str, object]]:
     every=st.sampled_from([0, 3]),
 )
 def test_incremental_equals_from_nothing_and_bridges_sum(events, partition_of, every) -> None:
-    projector = Projector(pace=Pace(forecasts=timedelta(minutes=every)))
+    projector = Projector(pace=Pace(forecasts=60.0 * every))
     partitions = [Partition(projector.book, 0), Partition(projector.book, 1)]
     last: list[dict[str, bytes]] = [{}, {}]
     before: dict[tuple[str, str], Forecast] = {}
@@ -141,10 +141,10 @@ def test_incremental_equals_from_nothing_and_bridges_sum(events, partition_of, e
             projector.cells_changed(partitions[at].put({one.id: encode(one)}))
         if look:
             before = dict(projector.told.forecasts)
-            made = projector.project(NOW + timedelta(minutes=number), FORCE)
+            made = projector.project(NOW + timedelta(minutes=number), FORCE, 60.0 * number)
             for each in (made.forecasts or []) if made is not None else []:
                 assert_bridges(each, before.get((each.period, each.segment)))
-    projector.project(NOW + timedelta(minutes=30), FORCE)
+    projector.project(NOW + timedelta(minutes=30), FORCE, 1800.0)
     fresh = Projector()
     for number, deals_of in enumerate(last):
         fresh.cells_changed(Partition(fresh.book, number).put(dict(sorted(deals_of.items(), reverse=True))))
@@ -190,15 +190,17 @@ def test_margin_and_pools_move_in_one_forecast() -> None:
     assert whole.pools[0].utilisation_change > 0
 
 
-def test_changes_between_two_forecasts_are_told_as_one_when_it_is_time() -> None:
-    projector = Projector(pace=Pace(forecasts=timedelta(seconds=1)))
+@pytest.mark.parametrize("clock", [0, 1, -1])
+def test_changes_between_two_forecasts_are_told_as_one_when_it_is_time(clock: int) -> None:
+    """Whether the system's clock goes on, stands still or goes back."""
+    projector = Projector(pace=Pace(forecasts=1.0))
     partition = Partition(projector.book)
     told = []
     for tenths, amount in ((0, 10.0), (15, 100.0), (18, 150.0), (20, 170.0), (24, None), (25, None), (30, None)):
         if amount is not None:
             sold = deal(1, Line("basic", quantity=amount, amount=amount), close="2026-05-04", stage="won")
             projector.cells_changed(partition.put({"crm/1": sold}))
-        made = projector.project(NOW + timedelta(seconds=tenths / 10), FORCE)
+        made = projector.project(NOW + timedelta(seconds=tenths * clock / 10), FORCE, tenths / 10)
         rows = bool(made and made.positions)
         found = [each for each in (made.forecasts if made else None) or [] if each.segment == "*"]
         told.append((tenths, rows, [(each.bookings, each.bookings_change) for each in found]))

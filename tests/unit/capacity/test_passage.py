@@ -1,6 +1,10 @@
 """What travels beside the figures: from deals to the mark, from marks to the frame, once."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from time import monotonic
+
+import pytest
 
 from services.capacity.agents.fold import FoldShard
 from services.capacity.agents.project import PACE, ProjectShard
@@ -39,9 +43,9 @@ def restored_fold(deals: Log) -> FoldShard:
     return shard
 
 
-def restored_project(cells: Log) -> ProjectShard:
+def restored_project(cells: Log, clock: Callable[[], float] = monotonic) -> ProjectShard:
     made = plans(1)
-    shard = ProjectShard(lambda: made.in_force)
+    shard = ProjectShard(lambda: made.in_force, seconds=clock)
     shard.apply(cells.batch(restoring=True))
     shard.restored({CELLS: cells.end})
     return shard
@@ -62,12 +66,22 @@ def test_a_mark_carries_the_newest_trace_and_the_oldest_arrival_of_its_flush() -
     assert flushed(shard) == Passage(None, 40)
 
 
+class Seconds:
+    """A clock that goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 def test_a_frame_carries_what_its_marks_do_and_only_once() -> None:
-    deals, cells = Log(DEALS), Log(CELLS)
+    deals, cells, clock = Log(DEALS), Log(CELLS), Seconds()
     write(deals, 1, FIRST, 10)
     fold = restored_fold(deals)
     flushed(fold, cells)
-    project = restored_project(cells)
+    project = restored_project(cells, clock)
     assert flushed(project) == NOWHERE
     for number, trace in ((2, SECOND), (3, THIRD)):
         seen, before = cells.end, deals.end
@@ -76,6 +90,9 @@ def test_a_frame_carries_what_its_marks_do_and_only_once() -> None:
         flushed(fold, cells)
         project.apply(cells.batch(seen))
     assert flushed(project) == Passage(THIRD, 20)
+    clock.now = PACE.others
+    assert project.flush(NOW + timedelta(seconds=2)) == []
+    clock.now = PACE.forecasts
     (forecasts,) = project.flush(NOW + timedelta(seconds=2))[-1:]
     assert not decode(forecasts.value or b"").positions
     assert passage_in(forecasts.headers) == NOWHERE
@@ -84,20 +101,37 @@ def test_a_frame_carries_what_its_marks_do_and_only_once() -> None:
     assert passage_in(beat.headers) == NOWHERE
 
 
-def test_what_moved_little_waits_for_its_frame_and_its_trace_with_it() -> None:
-    deals, cells = Log(DEALS), Log(CELLS)
+@pytest.mark.parametrize("minutes", [0, 1, -10])
+def test_what_moved_little_waits_for_its_frame_and_its_trace_with_it(minutes: int) -> None:
+    """By the machine's seconds: the system's clock may stand still or be set back."""
+    deals, cells, clock = Log(DEALS), Log(CELLS), Seconds()
     write(deals, 1, FIRST, 10)
     fold = restored_fold(deals)
     flushed(fold, cells)
-    project = restored_project(cells)
+    project = restored_project(cells, clock)
     project.flush(NOW)
     seen = cells.end
     write(deals, 2, SECOND, 20, quantity=0.01)
     fold.apply(deals.batch(1))
     flushed(fold, cells)
     project.apply(cells.batch(seen))
-    assert project.flush(NOW + PACE.others / 2) == []
-    assert passage_in(project.flush(NOW + PACE.others)[-1].headers) == Passage(SECOND, 20)
+    clock.now = PACE.others / 2
+    assert project.flush(NOW + timedelta(minutes=minutes)) == []
+    clock.now = PACE.others
+    assert passage_in(project.flush(NOW + timedelta(minutes=minutes))[-1].headers) == Passage(SECOND, 20)
+
+
+def test_what_came_without_a_plan_leaves_no_trace_to_its_first_frame() -> None:
+    deals, cells, made = Log(DEALS), Log(CELLS), plans()
+    write(deals, 1, FIRST, 10)
+    fold = restored_fold(deals)
+    flushed(fold, cells)
+    project = ProjectShard(lambda: made.in_force)
+    project.restored({CELLS: 0})
+    project.apply(cells.batch())
+    assert project.flush(NOW) == []
+    made = plans(1)
+    assert flushed(project) == NOWHERE
 
 
 def test_overloaded_weeks_are_counted_by_pool() -> None:

@@ -17,9 +17,9 @@ from tests.unit.capacity.deals import deal
 POOLS = 6
 
 
-def many() -> PlanInForce:
+def many(pools: int = POOLS) -> PlanInForce:
     """As many pools as products, each with a product of its own."""
-    names = [f"pool-{number}" for number in range(POOLS)]
+    names = [f"pool-{number}" for number in range(pools)]
     capacity = {
         "kind": "work", "unit": "hours", "owner": "ana", "capacity": {"per_week": 100}, "cost_per_unit": 50,
         "overtime": {"max_share": 0.5, "cost": 95},
@@ -36,10 +36,10 @@ def many() -> PlanInForce:
 
 
 class Book:
-    """A projector that takes two pools at once, and the partition that feeds it."""
+    """A projector that takes few pools at once, and the partition that feeds it."""
 
-    def __init__(self) -> None:
-        self.plan, self.projector = many(), Projector(pace=Pace(pools=2))
+    def __init__(self, at_once: int = 2, pools: int = POOLS) -> None:
+        self.plan, self.projector = many(pools), Projector(pace=Pace(pools=at_once))
         self.partition = Partition(self.projector.book)
 
     def sell(self, quantities: dict[str, float]) -> None:
@@ -91,6 +91,22 @@ def test_what_waits_is_not_overtaken_for_ever(book: Book) -> None:
         waited += 1
         book.sell({"pool-1": 10.0 + waited, "pool-2": 10.0 + waited, "pool-3": 5.0 + waited})
         assert waited < 20, "pool-0 waits for ever"
+
+
+def test_what_waits_long_beside_what_moves_far_all_the_time_has_half_of_the_places() -> None:
+    book = Book(at_once=4, pools=60)
+    book.told()
+    book.sell({f"pool-{number}": 0.01 for number in range(1, 60)})
+    first: dict[str, int] = {}
+    for turn in range(1, 60):
+        book.sell({"pool-0": 20.0 + turn})
+        told = book.told()
+        assert "pool-0" in told
+        first |= {name: turn for name in told if name not in first}
+        if len(first) == 60:
+            break
+    assert sorted(first.values())[:41] == [1, *range(1, 41)], "one in each frame"
+    assert turn == 50, "then two"
 
 
 def test_a_pool_that_changes_while_it_waits_is_told_as_it_stands(book: Book) -> None:

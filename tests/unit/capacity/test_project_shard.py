@@ -1,6 +1,7 @@
 """What the projection's shard writes for what it reads."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 import msgspec
 import pytest
@@ -53,7 +54,8 @@ def flush(shard: FoldShard, log: Log) -> None:
 
 
 def started(made: Plans, *logs: Log) -> ProjectShard:
-    shard = ProjectShard(lambda: made.in_force)
+    """A shard that has read ``logs``; between its flushes lies more time than anything waits."""
+    shard = ProjectShard(lambda: made.in_force, seconds=count(step=10.0).__next__)
     for log in logs:
         if log.records:
             shard.apply(log.batch(restoring=True))
