@@ -107,10 +107,15 @@ def _standing(reason: str | None, topic: str | None, since: datetime | None) -> 
 
 
 def _named(entries: Sequence[Entry], letters: Sequence[str]) -> list[Entry]:
-    by_name = {name: entry for entry in entries for name in (entry.id, entry.former) if name}
+    """Those called so; all of them where a topic that was made anew gave one name to several."""
+    by_name: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        for name in (entry.id, entry.former):
+            if name:
+                by_name[name].append(entry)
     if unknown := [name for name in letters if name not in by_name]:
         raise BadInput(f"there is no dead letter {unknown[0]!r}", do="`headroom dead-letters list --each` names them.")
-    return list(dict.fromkeys(by_name[name] for name in letters))
+    return list(dict.fromkeys(entry for name in letters for entry in by_name[name]))
 
 
 def _by_reason(entries: Sequence[Entry]) -> list[dict[str, Any]]:

@@ -54,7 +54,10 @@ async def standing(kafka: KafkaSettings) -> list[Entry]:
 
 
 def without_former(entries: Iterable[Entry]) -> list[Entry]:
-    """The entries that stand, each once, at the place where it was written last; ``entries`` are in their order."""
+    """The entries that stand, oldest first: each once, at the place where it was written last.
+
+    ``entries`` are in the order of the topic.
+    """
     known: dict[tuple[str, bytes], Entry] = {}
     former: set[tuple[str, bytes]] = set()
     for entry in entries:
@@ -63,7 +66,8 @@ def without_former(entries: Iterable[Entry]) -> list[Entry]:
         if entry.former is not None:
             # It was put back as it came, so the former letter has the same content.
             former.add((entry.former, entry.sha256))
-    return sorted((entry for name, entry in known.items() if name not in former), key=lambda entry: entry.place)
+    stand = [entry for name, entry in known.items() if name not in former]
+    return sorted(stand, key=lambda entry: (entry.at, entry.place))
 
 
 async def contents(kafka: KafkaSettings, entries: Iterable[Entry]) -> AsyncIterator[tuple[Entry, DeadLetter]]:

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headroom.dead_letters import _by_reason, _named
 from headroom.letters import Entry, without_former
 from headroom.redrive import choose, marked
+from shared.errors import BadInput
 from shared.schemas.dead_letter import ATTEMPTS_HEADER, REDRIVE_OF_HEADER, DeadLetter, attempts_before
 
 BEGIN = datetime(2026, 3, 30, tzinfo=UTC)
@@ -40,7 +42,22 @@ def test_a_letter_written_again_after_a_crash_is_one_letter() -> None:
 
 def test_a_letter_written_again_by_a_restart_is_as_old_as_at_first() -> None:
     again = replace(entry(1), at=BEGIN + timedelta(30), place=9)
-    assert without_former([entry(1), entry(2), again]) == [entry(2), replace(again, at=entry(1).at)]
+    assert without_former([entry(1), entry(2), again]) == [replace(again, at=entry(1).at), entry(2)]
+
+
+def test_first_last_and_newest_go_by_when_letters_were_written_first() -> None:
+    again = replace(entry(1), at=BEGIN + timedelta(30), place=9)
+    (group,) = _by_reason(without_former([entry(1), entry(2), again]))
+    assert (group["first"], group["last"]) == ("2026-03-31T00:00:00+00:00", "2026-04-01T00:00:00+00:00")
+    assert group["newest"] == entry(2).id
+
+
+def test_a_name_that_two_letters_have_means_both() -> None:
+    old, new = replace(entry(1), sha256=b"old"), replace(entry(1), sha256=b"new", place=7, at=BEGIN + timedelta(7))
+    assert _named([old, entry(2), new], [old.id]) == [old, new]
+    assert _named([old, entry(2), new], [entry(2).id, old.id, entry(2).id]) == [entry(2), old, new]
+    with pytest.raises(BadInput, match=r"inbox\.v1/0/3"):
+        _named([old, new], [old.id, entry(3).id])
 
 
 def test_a_name_given_again_by_a_topic_made_anew_is_another_letter() -> None:
