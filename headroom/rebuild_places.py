@@ -147,16 +147,17 @@ def _furthest(rows: dict[bytes, bytes]) -> int:
     known = -1
     with suppress(msgspec.MsgspecError, ValueError):
         known = episode.decode_evaluated(rows.get(episode.EVALUATED_KEY, b"")).frame
-    return max(known, *_applied(rows).values(), -1)
+    return max([known, *_applied(rows).values()])
 
 
 def _applied(rows: dict[bytes, bytes]) -> dict[bytes, int]:
     """The frame that each episode is applied to, by key; a broken row is none, the triggers write it anew."""
     applied = {}
     for key, value in rows.items():
-        with suppress(msgspec.MsgspecError, ValueError):
-            applied[key] = episode.decode(value).applied if key.startswith(b"[") else -1
-    return {key: at for key, at in applied.items() if key.startswith(b"[")}
+        if key.startswith(b"["):
+            with suppress(msgspec.MsgspecError, ValueError):
+                applied[key] = episode.decode(value).applied
+    return applied
 
 
 def _from_the_beginning(key: bytes, value: bytes) -> Outgoing:
