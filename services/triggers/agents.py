@@ -230,7 +230,7 @@ class TriggersShard:
                 trigger, scope = _decode_key(key)
             except _UNREADABLE:
                 # Nobody can say whose it was; a tombstone keeps the next restart from meeting it.
-                self._letters += [Outgoing(EPISODES, 0, key, None)] if record.key is not None else []
+                self._letters.append(Outgoing(EPISODES, 0, key, None))
                 continue
             row, written = after_a_lost_row(trigger, scope, record.offset, before), _taken_in_at(record)
             self._rows[key] = row, written
@@ -251,9 +251,12 @@ class TriggersShard:
 
 
 def _written_at(record: Record) -> datetime:
-    """By the system's clock, which the row's frame had; the broker's where the record does not say."""
-    said = attribute(record.headers, "time")
-    return datetime.fromisoformat(said) if said else _taken_in_at(record)
+    """By the system's clock, which the row's frame had; the broker's where the record does not say, or no moment."""
+    try:
+        said = datetime.fromisoformat(attribute(record.headers, "time") or "")
+    except ValueError:
+        return _taken_in_at(record)
+    return said if said.tzinfo is not None else _taken_in_at(record)
 
 
 def _taken_in_at(record: Record) -> datetime:

@@ -1,6 +1,7 @@
 """Frames and rows that cannot be read: each has one letter, whenever it is met, and the stream goes on."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -143,6 +144,21 @@ def test_a_broken_row_of_nobody_leaves_the_topic() -> None:
     outgoing = restored(Log(), 0, [Written(7, b"nobody", b"broken")]).flush(MONDAY)
     assert letters(outgoing) == [("broken-episodes.v1", 7)]
     assert [one.value for one in outgoing if one.key == b"nobody" and one.topic == EPISODES] == [None]
+
+
+@pytest.mark.parametrize("said", [b"yesterday", b"\xff", b"", b"2026-03-30T08:00:00"])
+def test_a_good_row_whose_headers_say_no_moment_is_taken_over(said: bytes) -> None:
+    log = Log(values(QUIET, LOUD))
+    shard = restored(log, 0)
+    feed(shard, log.frames, 0)
+    keep(log, shard.flush(MONDAY))
+    row = log.episodes[KEY]
+    log.episodes[KEY] = replace(row, headers=[("ce_time", said)])
+    again = restored(log, 2)
+    assert again.flush(MONDAY) == []
+    feed(again, values(at(2, position(0, 0.05))), 2)
+    (told,) = fired(again.flush(MONDAY))
+    assert (told.kind, told.id) == ("resolved", recalibration_id("overcommitted", "implementation", 1))
 
 
 def test_a_broken_word_of_how_far_it_is_is_as_none_and_said_anew() -> None:
