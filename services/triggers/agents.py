@@ -18,7 +18,6 @@ import msgspec
 import structlog
 
 from services.triggers import metrics
-from services.triggers.domain.episodes import after_a_lost_row
 from services.triggers.domain.evaluation import Change, Evaluation
 from services.triggers.domain.rules import RuleBook, compile_rules
 from shared.errors import LogRewound
@@ -28,7 +27,7 @@ from shared.schemas.frame import Frame
 from shared.schemas.frame import decode as decode_frame
 from shared.schemas.plan import Plan
 from shared.schemas.published_plan import decode as decode_plan
-from shared.schemas.trace import Passage, passage_in
+from shared.schemas.trace import NOWHERE, Passage, passage_in
 from shared.streams.dead_letters import BrokenLimit, dead_letter
 from shared.streams.shards import Batch, Outgoing, Record
 from shared.topics import EPISODES, FRAMES, RECALIBRATIONS, Topic
@@ -201,7 +200,6 @@ class TriggersShard:
                 self._rows[key] = row, _written_at(record)
                 self._evaluated = max(self._evaluated, row.applied)
         except _UNREADABLE as error:
-            self._limit.broken(batch, record, str(error))
             self._lost[key] = record, batch, str(error)
 
     def _take_over_how_far(self, record: Record) -> None:
@@ -220,21 +218,28 @@ class TriggersShard:
                 self._evaluation.pass_over(frame, record.offset)
 
     def _replace_lost(self) -> None:
-        """Rows whose last record is broken: each gets its letter and is written anew, as a new beginning."""
+        """Rows whose last record is broken: each gets its letter and is written anew, as a new beginning.
+
+        Only these count as broken, in the order of the log, so that a tombstone takes one out of the count at once.
+        """
         for key, (record, batch, why) in self._lost.items():
+            self._limit.broken(batch, record, why)
             self._letter(batch, record, why)
             if key == episode.EVALUATED_KEY:
                 continue  # every flush with a letter says how far it is
-            before, _ = self._rows.pop(key, (None, None))
+            earlier = self._rows.pop(key, None)
             try:
                 trigger, scope = _decode_key(key)
             except _UNREADABLE:
                 # Nobody can say whose it was; a tombstone keeps the next restart from meeting it.
                 self._letters.append(Outgoing(EPISODES, 0, key, None))
                 continue
-            row, written = after_a_lost_row(trigger, scope, record.offset, before), _taken_in_at(record)
-            self._rows[key] = row, written
-            self._letters.append(_row(row, written))
+            # By the system's clock where anything says how late it is there.
+            known = [self._evaluation.table.now] if self._evaluation.table.whole else []
+            now = max([*known, *([earlier[1]] if earlier else [])], default=_taken_in_at(record))
+            change = self._evaluation.begin_anew((trigger, scope), record.offset, earlier, now, self._evaluated)
+            self._rows[key] = change.episode, now
+            self._letters += _written(change, now, NOWHERE)
         self._lost.clear()
 
     def _letter(self, batch: Batch, record: Record, why: str) -> None:

@@ -65,6 +65,18 @@ def after_a_lost_row(trigger: str, scope: str, place: int, before: Episode | Non
     return replace(beginning(trigger, scope), number=number, ended=ended)
 
 
+def end_at_a_lost_row(before: Episode, place: int, now: datetime) -> Step | None:
+    """The end of what was under way by ``before``, whose later row at offset ``place`` cannot be read; None: nothing.
+
+    Nobody goes on with it, so its owners must learn that it is over. No transition had a number above ``place + 1``,
+    so this one is newer than whatever the lost row told.
+    """
+    if before.phase not in ("firing", "mitigated"):
+        return None
+    last = replace(before, transition=max(place + 1, before.transition))
+    return _resolve(last, "what was known of it was lost, and what is still breached asks anew", now)
+
+
 def step(before: Episode, seen: Observation, now: datetime, trigger: Trigger) -> Step:
     """Move an episode on by one frame whose moment is ``now``."""
     if before.shadow and not trigger.shadow and seen.breach and before.phase in ("firing", "mitigated"):

@@ -15,7 +15,18 @@ from msgspec.structs import replace
 from services.triggers.domain.beginnings import Beginnings
 from services.triggers.domain.budget import Spenders, rank, spend
 from services.triggers.domain.burn import Slacks
-from services.triggers.domain.episodes import FORGET_AFTER, Step, beginning, due, forget, step, with_all_ended, withdraw
+from services.triggers.domain.episodes import (
+    FORGET_AFTER,
+    Step,
+    after_a_lost_row,
+    beginning,
+    due,
+    end_at_a_lost_row,
+    forget,
+    step,
+    with_all_ended,
+    withdraw,
+)
 from services.triggers.domain.observation import Scene, observe
 from services.triggers.domain.recalibrate import farewell, recalibration
 from services.triggers.domain.rules import Key, Rule, RuleBook
@@ -69,6 +80,25 @@ class Evaluation:
         self._look_at_all = True
         for ended in episode.ended:
             heappush(self._ended, (ended.at, (episode.trigger, episode.scope)))
+
+    def begin_anew(
+        self, key: Key, place: int, earlier: tuple[Episode, datetime] | None, now: datetime, offset: int
+    ) -> Change:
+        """Where the row at offset ``place`` cannot be read: what to write there, with the end of what was under way.
+
+        ``earlier`` is a row before it and when it was written, if still there. What is told is of the frame at
+        ``offset`` and, like what ends, of ``now``. The row is still to be restored.
+        """
+        before = with_all_ended(*earlier) if earlier is not None else None
+        ended = end_at_a_lost_row(before, place, now) if before is not None else None
+        told = None
+        if ended is not None and not ended.episode.shadow:
+            book = self._book_of(self.table.plan) if self.table.whole else None
+            rule = book.rules[key[0]] if book is not None and book.has(key) else None
+            told = recalibration(rule, ended, self._scene, offset) if rule else farewell(ended, self.table, offset)
+            told = replace(told, at=now)
+        row = after_a_lost_row(*key, place, ended.episode if ended is not None else before)
+        return Change(row, told, "its row cannot be read")
 
     def pass_over(self, frame: Frame, offset: int) -> None:
         """Fold in the frame at ``offset``, which was evaluated before."""

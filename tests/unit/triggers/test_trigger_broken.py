@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
+from msgspec.structs import replace as replace_row
 
-from services.triggers.agents import Begin, TriggersShard
+from services.triggers.agents import Begin, Plans, TriggersShard
 from services.triggers.domain.identity import recalibration_id
 from shared.schemas import dead_letter, episode, frame, recalibration
 from shared.schemas.frame import Frame
 from shared.streams.dead_letters import TooManyBroken
 from shared.streams.shards import Batch, Outgoing
 from shared.topics import DEAD_LETTERS, EPISODES, FRAMES, RECALIBRATIONS
-from tests.unit.triggers.scenes import MONDAY, Log, Written, at, feed, plan_json, plans, position, trigger
+from tests.unit.triggers.scenes import MONDAY, Log, Written, at, feed, plan_json, plans, position, trigger, undisturbed
 
 KNOWN = plans(plan_json(trigger()))
 KEY = episode.record_key("overcommitted", "implementation")
@@ -37,9 +39,9 @@ def keep(log: Log, outgoing: Sequence[Outgoing]) -> None:
     log.keep([one for one in outgoing if one.topic != DEAD_LETTERS])
 
 
-def restored(log: Log, upto: int, lost: Sequence[Written] = ()) -> TriggersShard:
+def restored(log: Log, upto: int, lost: Sequence[Written] = (), known: Plans = KNOWN) -> TriggersShard:
     """A shard over the frames up to ``upto`` and the log's rows, behind which the ``lost`` ones lie."""
-    shard = TriggersShard(KNOWN.book)
+    shard = TriggersShard(known.book)
     records = sorted([*log.episodes.values(), *lost], key=lambda record: record.offset)
     if records:
         shard.apply(Batch(EPISODES, 0, records, records[-1].offset + 1, restoring=True))
@@ -127,10 +129,71 @@ def test_after_a_broken_row_no_id_is_used_twice(earlier: bool) -> None:
     again = restored(log, 2, [lost])
     feed(again, values(at(2, position(0, 0.9))), 2)
     found = [*fired(outgoing), *fired(again.flush(MONDAY))]
+    ends = [one for one in found if one.id == before.id]
+    assert [one.kind for one in ends] == (["resolved"] * 2 if earlier else [])
+    found = [one for one in found if one.id != before.id]
     assert found
     assert all((one.kind, one.transition) == ("firing", 1) for one in found)
     assert len({one.id for one in found}) == 1
-    assert before.id not in {one.id for one in found}
+
+
+MITIGATED = (at(2, position(0, 0.05, decided=50.0)),)
+
+
+@pytest.mark.parametrize("more", [(), MITIGATED], ids=["firing", "mitigated"])
+@pytest.mark.parametrize("known", [KNOWN, plans(plan_json(), plan_json())], ids=["watched", "watched-no-longer"])
+def test_what_was_open_before_a_broken_row_is_ended_with_the_letter_and_forgotten_in_time(
+    more: tuple[Frame, ...], known: Plans
+) -> None:
+    log = undisturbed([QUIET, LOUD, *more], KNOWN)
+    row = log.rows()["overcommitted", "implementation"]
+    assert row.phase == ("mitigated" if more else "firing")
+    lost = Written(log.episodes[KEY].offset + 5, KEY, b"broken")
+    shard = restored(log, len(log.frames), [lost], known)
+    outgoing = shard.flush(MONDAY)
+    assert letters(outgoing) == [("broken-episodes.v1", lost.offset)]
+    (end,) = fired(outgoing)
+    assert (end.kind, end.id, end.at) == ("resolved", row.recalibration, shard_now(log))
+    assert end.transition > lost.offset  # newer than whatever the lost row told
+    assert bool(end.owners) == (known is KNOWN)
+    del log.episodes[KEY]
+    log.ends[EPISODES] = lost.offset
+    keep(log, outgoing)
+    assert [(ended.number, ended.at) for ended in log.rows()["overcommitted", "implementation"].ended] == [(1, end.at)]
+    again = restored(log, len(log.frames))
+    feed(again, values(at(24 * 91, complete=True)), len(log.frames))
+    keep(log, again.flush(MONDAY))
+    assert log.forgotten == [row.recalibration]
+
+
+def shard_now(log: Log) -> datetime:
+    return frame.decode(log.frames[-1]).now
+
+
+def test_what_was_tried_only_ends_unsaid_at_a_broken_row() -> None:
+    known = plans(plan_json(trigger(shadow=True)))
+    log = undisturbed([QUIET, LOUD], known)
+    lost = Written(log.episodes[KEY].offset + 5, KEY, b"broken")
+    outgoing = restored(log, 2, [lost], known).flush(MONDAY)
+    assert fired(outgoing) == []
+    assert letters(outgoing) == [("broken-episodes.v1", lost.offset)]
+
+
+def test_an_end_is_told_although_no_frame_is_there_any_more() -> None:
+    log = undisturbed([QUIET, LOUD], KNOWN)
+    lost = Written(log.episodes[KEY].offset + 5, KEY, b"broken")
+    rewound = episode.encode(replace_row(log.rows()["overcommitted", "implementation"], applied=-1))
+    log.episodes = {KEY: replace(log.episodes[KEY], value=rewound)}
+    (end,) = fired(restored(log, 0, [lost]).flush(MONDAY))
+    assert (end.kind, end.at) == ("resolved", frame.decode(log.frames[1]).now)
+
+
+def test_too_many_broken_rows_end_it_until_they_have_a_tombstone() -> None:
+    lost = [Written(i, episode.record_key("overcommitted", str(i)), b"broken") for i in range(11)]
+    with pytest.raises(TooManyBroken, match="11 of the last 11"):
+        restored(Log(), 0, lost)
+    shard = restored(Log(), 0, [*lost, Written(11, lost[0].key, None)])
+    assert len(letters(shard.flush(MONDAY))) == 10
 
 
 def test_a_row_written_anew_stands_before_what_moves_it_on() -> None:
