@@ -194,7 +194,7 @@ class TriggersShard:
             if key == episode.EVALUATED_KEY:
                 self._take_over_how_far(record)
             elif record.value is None:
-                self._rows.pop(key, None)
+                self._lost[key] = record, batch, ""
             else:
                 row = episode.decode(record.value)
                 self._rows[key] = row, _written_at(record)
@@ -220,11 +220,14 @@ class TriggersShard:
     def _replace_lost(self) -> None:
         """Rows whose last record is broken: each gets its letter and is written anew, as a new beginning.
 
-        Only these count as broken, in the order of the log, so that a tombstone takes one out of the count at once.
+        Only these count as broken, in the order of the log; not a row that somebody took out by a tombstone to
+        get on. It is written anew as well, for with numbers from the first on its ids would be used twice.
         """
         for key, (record, batch, why) in self._lost.items():
-            self._limit.broken(batch, record, why)
-            self._letter(batch, record, why)
+            broken = record.value is not None
+            if broken:
+                self._limit.broken(batch, record, why)
+                self._letter(batch, record, why)
             if key == episode.EVALUATED_KEY:
                 continue  # every flush with a letter says how far it is
             earlier = self._rows.pop(key, None)
@@ -232,7 +235,7 @@ class TriggersShard:
                 trigger, scope = _decode_key(key)
             except _UNREADABLE:
                 # Nobody can say whose it was; a tombstone keeps the next restart from meeting it.
-                self._letters.append(Outgoing(EPISODES, 0, key, None))
+                self._letters += [Outgoing(EPISODES, 0, key, None)] if broken else []
                 continue
             # By the system's clock where anything says how late it is there.
             known = [self._evaluation.table.now] if self._evaluation.table.whole else []

@@ -68,5 +68,6 @@ class BrokenLimit:
                 f"{count} of the last {among} records could not be used",
                 where=f"{batch.topic.name}[{batch.partition}] at offset {record.offset}",
                 why=reason,
-                do="Look at what writes this topic; nothing was committed, so a corrected version goes on from here",
+                do="Correct what writes this topic. Nothing was committed, so every start meets these records again"
+                " until they are taken out: docs/runbooks/HeadroomRestarting.md says how for each topic",
             )

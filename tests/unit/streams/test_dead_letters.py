@@ -84,6 +84,11 @@ def test_the_limit(records: str, stops: bool) -> None:
         read(limit, records)
 
 
+def test_whoever_is_stopped_is_told_that_a_corrected_version_is_not_enough() -> None:
+    with pytest.raises(TooManyBroken, match=r"until they are taken out: docs/runbooks/HeadroomRestarting\.md"):
+        read(BrokenLimit(), "x" * 11)
+
+
 @given(st.text("x.", max_size=300))
 def test_the_limit_agrees_with_counting_anew(records: str) -> None:
     def stops_at() -> int | None:

@@ -193,7 +193,22 @@ def test_too_many_broken_rows_end_it_until_they_have_a_tombstone() -> None:
     with pytest.raises(TooManyBroken, match="11 of the last 11"):
         restored(Log(), 0, lost)
     shard = restored(Log(), 0, [*lost, Written(11, lost[0].key, None)])
-    assert len(letters(shard.flush(MONDAY))) == 10
+    outgoing = shard.flush(MONDAY)
+    assert [place for _, place in letters(outgoing)] == list(range(1, 11))
+    (row,) = [episode.decode(one.value or b"") for one in outgoing if one.topic == EPISODES and one.key == lost[0].key]
+    assert (row.phase, row.number) == ("clear", 12)
+
+
+def test_a_row_that_was_taken_out_by_a_tombstone_ends_what_was_open_and_uses_no_id_twice() -> None:
+    log = undisturbed([QUIET, LOUD], KNOWN)
+    first = log.rows()["overcommitted", "implementation"].recalibration
+    shard = restored(log, 2, [Written(9, KEY, None), Written(10, b"nobody", None)])
+    outgoing = shard.flush(MONDAY)
+    assert letters(outgoing) == []
+    assert b"nobody" not in {one.key for one in outgoing}
+    feed(shard, values(LOUD), 2)
+    told = [*fired(outgoing), *fired(shard.flush(MONDAY))]
+    assert [(one.kind, one.id == first) for one in told] == [("resolved", True), ("firing", False)]
 
 
 def test_a_row_written_anew_stands_before_what_moves_it_on() -> None:
