@@ -174,7 +174,7 @@ REGRESSIONS = [
     # What others lose: the time that a breach was held, at a restart …
     ("the beginning of `for`", [at(0, *CALM, complete=True), at(1, *BREACHED)]),
     # … and at a new plan with the same trigger.
-    ("a new plan while pending", [at(4, plan="p@4"), at(5, plan="p@4")]),
+    ("a new plan while pending", [at(4, *CALM, *BREACHED, complete=True, plan="p@4"), at(5, plan="p@4")]),
     ("`for` is over", [at(7, plan="p@4"), at(7.5, plan="p@4")]),
     # What others do then: send a firing episode back to pending, because it was firing in memory only.
     ("firing stays firing", [at(8, *BREACHED, plan="p@4"), at(9, plan="p@4")]),

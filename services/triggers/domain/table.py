@@ -26,7 +26,11 @@ class Touched:
 
 @dataclass(slots=True)
 class Table:
-    """A fold over frames. Until the first complete one it is not ``whole`` and says nothing."""
+    """A fold over frames. Until the first complete one it is not ``whole`` and says nothing.
+
+    Every plan begins with a complete frame. Where that one was lost, what is here is of the former plan, and it is not
+    ``whole`` until the next complete one.
+    """
 
     whole: bool = False
     now: datetime = BEGINNING
@@ -58,7 +62,12 @@ class Table:
         return self.now.date()
 
     def apply(self, frame: Frame) -> Touched:
-        """Fold a frame in. A complete one replaces the table; one before the first complete is passed over."""
+        """Fold a frame in. A complete one replaces the table; one before the first complete is passed over.
+
+        So is one of another plan that is not complete, and those after it.
+        """
+        if frame.plan != self.plan:
+            self.whole = False
         if not (self.whole or frame.complete):
             return Touched(everything=False)
         moved_on = frame.plan != self.plan or frame.week != self.week or frame.now.date() != self.day

@@ -78,7 +78,8 @@ def story(seed: int, length: int) -> list[Frame]:
             name = chance.choice(["p@1", "p@2"])
         turned = chance.random() < 0.05
         week += turned
-        complete = i == 0 or turned or chance.random() < 0.1
+        other_plan = i > 0 and frames[-1].plan != name
+        complete = i == 0 or turned or other_plan or chance.random() < 0.1
         spread = range(week - 1, week + 6) if complete else chance.sample(range(week, week + 6), chance.randint(0, 2))
         positions = [
             position(

@@ -42,7 +42,9 @@ def run(*frames: Frame, **changes: Any) -> Log:
         pytest.param(
             [at(DAY, CALM), at(2 * DAY, BREACHED), at(3 * DAY, CALM), at(300 * DAY)], [1, 2], [], id="all at last"
         ),
-        pytest.param([at(DAY, plan="p@2"), at(91 * DAY, plan="p@2")], [1], [], id="of a trigger that is gone"),
+        pytest.param(
+            [at(DAY, plan="p@2", complete=True), at(91 * DAY, plan="p@2")], [1], [], id="of a trigger that is gone"
+        ),
         pytest.param([at(DAY, CALM), at(91 * DAY, loading=True)], [], [1], id="not in the middle of a load"),
     ],
 )

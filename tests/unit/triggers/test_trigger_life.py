@@ -88,18 +88,42 @@ def test_a_trigger_in_shadow_is_recorded_and_asks_nobody() -> None:
 
 def test_out_of_the_shadow_what_is_breached_fires_for_all_to_hear() -> None:
     plans = {"p@1": plan(trigger(shadow=True)), "p@2": plan(trigger())}
-    later = [at(5, plan="p@2"), at(6, CALM, plan="p@2")]
+    later = [at(5, BREACHED, plan="p@2", complete=True), at(6, CALM, plan="p@2")]
     found, _ = told(at(0, BREACHED, complete=True), *later, plans=plans)
     assert [one.kind for one in found] == ["firing", "resolved"]
     assert found[0].decide_by == MONDAY + timedelta(hours=5, days=2), "the time to decide begins when they are asked"
+    later[0] = at(5, CALM, plan="p@2", complete=True)
     calm, _ = told(at(0, BREACHED, complete=True), at(1, CALM), *later, plans=plans)
     assert calm == []
 
 
 def test_who_was_asked_hears_the_end_though_the_trigger_went_into_shadow() -> None:
     plans = {"p@1": plan(trigger()), "p@2": plan(trigger(shadow=True))}
-    found, _ = told(at(0, BREACHED, complete=True), at(1, plan="p@2"), at(2, CALM, plan="p@2"), plans=plans)
+    found, _ = told(
+        at(0, BREACHED, complete=True), at(1, BREACHED, plan="p@2", complete=True), at(2, CALM, plan="p@2"), plans=plans
+    )
     assert [one.kind for one in found] == ["firing", "resolved"]
+
+
+@pytest.mark.parametrize(
+    "under_the_new_plan",
+    [
+        pytest.param([at(1, position(3, 0.9), plan="p@2")], id="changes"),
+        pytest.param([at(1, CALM, plan="p@2", more=True), at(1, position(3, 0.9), plan="p@2")], id="its later parts"),
+    ],
+)
+def test_a_plan_whose_complete_frame_was_lost_is_judged_from_the_next_complete_one_on(
+    under_the_new_plan: list[Frame],
+) -> None:
+    """What is on the table is of the former plan, so nothing is known under this one."""
+    plans = {"p@1": plan(), "p@2": plan(trigger())}
+    before = at(0, BREACHED, complete=True)
+    found, evaluation = told(before, *under_the_new_plan, plans=plans)
+    assert (found, evaluation.episodes) == ([], {})
+    found, _ = told(before, *under_the_new_plan, at(2, CALM, complete=True, plan="p@2"), plans=plans)
+    assert found == []
+    found, _ = told(before, *under_the_new_plan, at(2, BREACHED, complete=True, plan="p@2"), plans=plans)
+    assert [one.kind for one in found] == ["firing"]
 
 
 # -- loads, and projections in parts
@@ -121,7 +145,8 @@ def test_a_pool_cut_by_the_end_of_a_part_does_not_resolve() -> None:
 
 def test_a_plan_that_comes_during_a_load_withdraws_at_its_end() -> None:
     plans = {"p@1": plan(trigger()), "p@2": plan(trigger(trigger="other", when="overload > 0.99"))}
-    frames = [at(0, BREACHED, complete=True), at(1, plan="p@2", loading=True), at(2, plan="p@2")]
+    loading = at(1, BREACHED, plan="p@2", complete=True, loading=True)
+    frames = [at(0, BREACHED, complete=True), loading, at(2, plan="p@2")]
     found, _ = told(*frames, plans=plans)
     assert [(one.kind, one.at) for one in found] == [("firing", MONDAY), ("resolved", MONDAY + timedelta(hours=2))]
 
@@ -219,7 +244,9 @@ def test_a_raised_severity_is_told_again_and_weighed_anew(
         return plan(*earlier, ours, alert_budget={"per_owner_week": limit})
 
     plans = {"p@1": budgeted_plan(before), "p@2": budgeted_plan(after)}
-    frames = [at(0, BREACHED, complete=True), at(1, position(0, 0.9, booked=61.0)), at(2, plan="p@2"), at(3, CALM)]
+    more = position(0, 0.9, booked=61.0)
+    later = [at(2, more, plan="p@2", complete=True), at(3, CALM, plan="p@2")]
+    frames = [at(0, BREACHED, complete=True), at(1, more), *later]
     found, evaluation = told(*frames, plans=plans)
     ours = [one for one in found if one.trigger == "ours"]
     assert [one.kind for one in ours] == ["firing", "updated", *["resolved"] * (len(ours) - 2)]
@@ -235,7 +262,8 @@ def test_asking_again_more_pressingly_takes_from_the_budget_of_others() -> None:
         late = trigger(trigger="late", severity="info", when="overload > 0.3 and booked > 60")
         return plan(trigger(trigger="ours", severity=severity), late, alert_budget={"per_owner_week": 2})
 
-    frames = [at(0, BREACHED, complete=True), at(1, plan="p@2"), at(2, position(0, 0.9, booked=61.0), plan="p@2")]
+    later = [at(1, BREACHED, plan="p@2", complete=True), at(2, position(0, 0.9, booked=61.0), plan="p@2")]
+    frames = [at(0, BREACHED, complete=True), *later]
     for raised, together in (("warning", True), ("info", False)):
         found, _ = told(*frames, plans={"p@1": budgeted_plan("info"), "p@2": budgeted_plan(raised)})
         assert [one.grouped for one in found if one.trigger == "late"] == [together]
