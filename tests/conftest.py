@@ -12,10 +12,15 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient
+from hypothesis import settings
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from headroom.local import servers
+
+# No test is held to a time: machines are busy, and how long an example takes says nothing of whether it is right.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "untimed")
 
 # As in the processes: a log line on standard output would be taken for what a command prints.
 structlog.configure(logger_factory=structlog.WriteLoggerFactory(sys.stderr))

@@ -5,6 +5,7 @@ group, a re-weighed group is spread anew over the pools it asks, and those pools
 fixed order. So an update gives the very numbers a full projection gives.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from operator import is_not
 
@@ -46,6 +47,8 @@ class Demand:
         self._dirty_groups: set[Asking] = set()
         self._dirty_pools: set[str] = set(plan.pools)
         self._summed: dict[str, PoolDemand] = {}
+        self._listed: dict[str, list[PoolGroup]] = {}
+        self._moved: dict[str, float] = dict.fromkeys(plan.pools, math.inf)
         self._gathered: dict[Asking, tuple[tuple[GroupLines, ...], Gathered]] = {}
 
     def put(self, key: CellKey, cell: BookCell | None) -> None:
@@ -62,9 +65,12 @@ class Demand:
             probability = stage.win_probability if stage is not None else None
             product = self._plan.products[asking.product]
             group = self._groups[asking] = Group(product, probability, timing.counts == "won")
-        before = group.cells.get(key)
+        before, weighed = group.cells.get(key), group.expected(key)
         if group.put(key, cell, timing):
             self._dirty_groups.add(asking)
+            moved = abs(group.expected(key) - weighed)
+            for pool, kernel in kernels.items():
+                self._moved[pool] += moved * (kernel.total if self.is_cumulative(pool) else kernel.peak)
             self._apart.put(key, before[0] if before is not None else None, cell if timing is not None else None)
 
     def withhold(self, deals: Mapping[str, frozenset[str]]) -> None:
@@ -72,6 +78,7 @@ class Demand:
         for pool in deals.keys() | self._withheld.keys():
             if pool in self._on_pool and self._withheld.get(pool, _NOBODY) != deals.get(pool, _NOBODY):
                 self._dirty_pools.add(pool)
+                self._moved[pool] = math.inf
                 for asking in self._on_pool[pool]:
                     self._groups[asking].on.pop(pool, None)
         self._withheld = dict(deals)
@@ -98,6 +105,8 @@ class Demand:
         for asking in self._apart.replace(actual):
             self._groups[asking].on.clear()
             self._dirty_groups.add(asking)
+            for pool in self._tethers.of(asking):
+                self._moved[pool] = math.inf
 
     def unplaced(self) -> list[str]:
         """The deals of which something was reported that replaces nothing: no cell names them as asking anything."""
@@ -118,6 +127,7 @@ class Demand:
         self._dirty_pools |= self.planned.refresh()
         for pool in self._dirty_pools:
             self._summed.pop(pool, None)
+            self._listed.pop(pool, None)
         changed, self._dirty_groups, self._dirty_pools = self._dirty_pools, set(), set()
         return changed
 
@@ -134,8 +144,30 @@ class Demand:
             self._summed[pool] = summed
         return summed
 
+    def moved(self, pool: str) -> float:
+        """At most by so much did what is expected and booked of ``pool`` move in any week since it was ``settled``.
+
+        Told from the changed cells alone; infinite where that cannot be.
+        """
+        if self._withheld.get(pool) or self._apart.replaced(pool):
+            return math.inf  # of a cell with such deals no more is known than its sum
+        return self._moved[pool]
+
+    def settled(self, pool: str) -> None:
+        """What is asked of ``pool`` is told as it stands."""
+        self._moved[pool] = 0.0
+
     def groups(self, pool: str) -> list[PoolGroup]:
-        """The groups that ask ``pool``, in a fixed order; those of single lines that ask apart come last."""
+        """The groups that ask ``pool``, in a fixed order; those of single lines that ask apart come last.
+
+        As of the last ``refresh``.
+        """
+        found = self._listed.get(pool)
+        if found is None:
+            found = self._listed[pool] = self._list(pool)
+        return found
+
+    def _list(self, pool: str) -> list[PoolGroup]:
         found = []
         for asking in sorted(self._on_pool[pool]):
             group = self._groups[asking]

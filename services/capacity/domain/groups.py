@@ -136,6 +136,10 @@ class Group:
         self.on.clear()
         return True
 
+    def expected(self, key: CellKey) -> float:
+        """The units that a cell is expected to sell; none if it is not there."""
+        return float(self._weighs_of(key)[0]) if key in self.cells else 0.0
+
     @property
     def keys(self) -> tuple[CellKey, ...]:
         """Of the cells, in a fixed order."""

@@ -30,6 +30,16 @@ class Kernel:
         return np.convolve(self.effort, self.pushes)
 
     @cached_property
+    def peak(self) -> float:
+        """The most that is expected in a week."""
+        return float(self.mean.max(initial=0.0))
+
+    @cached_property
+    def total(self) -> float:
+        """What is expected in all weeks."""
+        return float(self.mean.sum())
+
+    @cached_property
     def _reversed(self) -> Floats:
         powers = [np.convolve(self.effort**power, self.pushes) for power in (1, 2, 3)]
         return stack(powers[0], powers[1], powers[2], self.effort_cv)[:, ::-1]

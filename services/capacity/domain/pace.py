@@ -6,9 +6,9 @@ from typing import Final, NamedTuple
 class Pace(NamedTuple):
     """``pools``: so many at most in one frame, those first whose headroom moved most; None: all.
 
-    ``others``: so many seconds at least from a frame to the next while no pool moved far. ``forecasts``: so many at
-    least between forecasts of the same plan and day. What changed meanwhile is told together. Seconds are those of the
-    machine: the system's clock may stand still, run ahead or be set back.
+    ``others``: so many seconds at least from a frame with pools that moved little to the next; those that moved far are
+    told at once. ``forecasts``: so many at least between forecasts of the same plan and day. What changed meanwhile is
+    told together. Seconds are those of the machine: the system's clock may stand still, run ahead or be set back.
     """
 
     pools: int | None = None

@@ -150,19 +150,20 @@ class Planned:
         for milestone, shares in aims.milestones:
             there = fsum(each for day, each in sales.on.values() if milestone.from_ <= day <= milestone.due)
             units = np.maximum(units, max(milestone.quantity - there, 0.0) * shares)
-        for window in aims.trailing:
-            units[window] += _as_before(sales, window)
+        before = fsum(sales.before.values())
+        for window in aims.trailing if before > 0 else ():
+            units[window] += _as_before(before, sales, window)
         lines = sum(sales.lines.values())
         usual = fsum(sales.units.values()) / lines if lines else 0.0
         size = usual if usual > 0 else self._plan.products[product].quantity.default or 1.0
         return _Stream(np.where(units > _NOTHING, units, 0.0), size)
 
 
-def _as_before(sales: _Sales, window: npt.NDArray[np.intp]) -> float:
-    """Units a week in the weeks of ``window`` so that it brings what its length brought before."""
+def _as_before(before: float, sales: _Sales, window: npt.NDArray[np.intp]) -> float:
+    """Units a week in the weeks of ``window`` so that it brings what its length brought ``before``."""
     weeks = (sales.there[week] for week in window.tolist() if week in sales.there)
     expected = fsum(chain.from_iterable(week.values() for week in weeks))
-    return max(fsum(sales.before.values()) * len(window) / TRAILING - expected, 0.0) / len(window)
+    return max(before * len(window) / TRAILING - expected, 0.0) / len(window)
 
 
 class _Aims(NamedTuple):

@@ -76,13 +76,14 @@ def project_pool(
     base, limit, of_deals, lines, _, first = asked_of(name, plan, axis, demand, capacity)
     planned = demand.planned_on(name)
     members = members_of(lines) if any(depth) else None
-    tail = from_moments(limit, of_deals, planned if planned.mean.any() else None)
     waiting: Waiting | None = None
     slips: dict[str, Slip] = {}
     beyond = by_moments(base + of_deals.booked + of_deals.expected, of_deals.variance)
     if depth.tails and members is not None:
         rho, since = plan.uncertainty.win_correlation, axis.shown[0]
         tail = tail_of(limit, of_deals, demand.groups(name), members, rho, planned, since, remembered)
+    else:
+        tail = from_moments(limit, of_deals, planned if planned.mean.any() else None)
     if tail.never and not capacity.backlog and not items_on(plan, name, "after-deals"):
         nothing = np.zeros(axis.count)
         waiting = Waiting(nothing, nothing, nothing)

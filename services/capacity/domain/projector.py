@@ -154,7 +154,7 @@ class Projector:
         if not (complete or self._dirty or beat or settled or self._forecasts.overdue(second)):
             return None
         anew = complete or axis != self._axis
-        changed_pools = self._take_in(in_force, axis, now)
+        changed_pools, turn = self._take_in(in_force, axis, now), True
         if complete:
             self._sent = _Sent()
         if anew:
@@ -163,11 +163,12 @@ class Projector:
             chosen = set(plan.pools)
         else:
             self._queue.see(changed_pools, self._demand, self._capacities)
-            held = second is not None and second - self._second < self._pace.others
-            if held and not (beat or settled or self._queue.urgent):
+            turn = second is None or second - self._second >= self._pace.others or beat or settled
+            if not turn and not self._queue.urgent:
                 return None
-            chosen = self._queue.take()
-        self._second = second if second is not None else self._second
+            chosen = self._queue.take(others=turn)
+        if turn and second is not None:
+            self._second = second
         frame = self._frame(now, second, in_force, axis, chosen, complete)
         self._dirty = bool(self._queue)
         told = frame.positions or frame.work or frame.listed is not None or frame.listed_counts is not None

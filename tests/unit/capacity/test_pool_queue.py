@@ -38,8 +38,8 @@ def many(pools: int = POOLS) -> PlanInForce:
 class Book:
     """A projector that takes few pools at once, and the partition that feeds it."""
 
-    def __init__(self, at_once: int = 2, pools: int = POOLS) -> None:
-        self.plan, self.projector = many(pools), Projector(pace=Pace(pools=at_once))
+    def __init__(self, at_once: int = 2, pools: int = POOLS, others: float = 0.0) -> None:
+        self.plan, self.projector = many(pools), Projector(pace=Pace(pools=at_once, others=others))
         self.partition = Partition(self.projector.book)
 
     def sell(self, quantities: dict[str, float]) -> None:
@@ -51,9 +51,9 @@ class Book:
             deals[f"crm/{number}"] = deal(number, Line(pool, quantity=quantity), close=close, stage="open")
         self.projector.cells_changed(self.partition.put(deals))
 
-    def told(self) -> set[str]:
+    def told(self, second: float | None = None) -> set[str]:
         """The pools that the next frame speaks of."""
-        frame = self.projector.project(NOW, self.plan)
+        frame = self.projector.project(NOW, self.plan, second)
         return {row.pool for row in frame.positions} if frame is not None else set()
 
     def figures(self) -> dict[tuple[str, str], Position]:
@@ -107,6 +107,28 @@ def test_what_waits_long_beside_what_moves_far_all_the_time_has_half_of_the_plac
             break
     assert sorted(first.values())[:41] == [1, *range(1, 41)], "one in each frame"
     assert turn == 50, "then two"
+
+
+def test_between_their_turns_what_moved_little_goes_beside_nothing() -> None:
+    book = Book(at_once=2, others=0.2)
+    book.told(0.0)
+    book.sell({"pool-0": 0.2, "pool-1": 0.3, "pool-2": 30.0})
+    assert book.told(0.1) == {"pool-2"}
+    assert book.told(0.19) == set()
+    book.sell({"pool-3": 30.0})
+    assert book.told(0.2) == {"pool-3", "pool-1"}, "a turn"
+    book.sell({"pool-4": 30.0})
+    assert book.told(0.3) == {"pool-4"}
+
+
+def test_while_others_move_far_a_turn_is_short_also_when_none_waits() -> None:
+    book = Book(at_once=6, others=0.2)
+    book.told(0.0)
+    book.sell({"pool-0": 0.2, "pool-1": 0.3, "pool-2": 30.0})
+    assert book.told(0.1) == {"pool-2"}
+    assert book.told(0.2) == {"pool-1"}, "one, for something moved far since the last turn"
+    book.sell({"pool-3": 0.1})
+    assert book.told(0.4) == {"pool-0", "pool-3"}, "all, for nothing did"
 
 
 def test_a_pool_that_changes_while_it_waits_is_told_as_it_stands(book: Book) -> None:
