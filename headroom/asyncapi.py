@@ -39,9 +39,10 @@ def _channel(topic: Topic) -> dict[str, Any]:
 
 
 def _configuration(topic: Topic) -> dict[str, Any]:
+    larger = {"max.message.bytes": topic.largest} if topic.largest is not None else {}
     if topic.keep is None:
-        return {"cleanup.policy": ["compact"]}
-    return {"cleanup.policy": ["delete"], "retention.ms": int(topic.keep.total_seconds() * 1000)}
+        return {"cleanup.policy": ["compact"], **larger}
+    return {"cleanup.policy": ["delete"], "retention.ms": int(topic.keep.total_seconds() * 1000), **larger}
 
 
 def _message(name: str, payload: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from shared.settings import KafkaSettings
+from shared.topics import LARGEST_REQUEST
 
 
 def connection_options(kafka: KafkaSettings) -> dict[str, Any]:
@@ -36,6 +37,6 @@ def create_producer(
         enable_idempotence=True,
         linger_ms=linger_ms,
         transactional_id=transactional_id,
-        max_request_size=8 * 1024 * 1024,
+        max_request_size=LARGEST_REQUEST,
         max_batch_size=256 * 1024,
     )

@@ -24,6 +24,8 @@ from shared.schemas import (
 )
 
 DAY = timedelta(days=1)
+LARGEST_REQUEST = 8 * 1024 * 1024
+"""Bytes that a producer sends at once at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class Topic:
 
     ``keep`` is the retention of a topic that is deleted by age; a compacted topic keeps the last record of each key.
     ``key`` and ``doc`` are for people: they go into the generated AsyncAPI document. ``events`` are the types on it; a
-    topic without any carries what others sent, as they sent it.
+    topic without any carries what others sent, as they sent it. ``largest``: the bytes of its largest batch, where the
+    broker's usual megabyte is too few.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Topic:
     keep: timedelta | None = None
     sharded: bool = False
     events: tuple[str, ...] = ()
+    largest: int | None = None
 
     def partitions(self, shards: int) -> int:
         """How many partitions the topic has in a system of ``shards`` shards."""
@@ -49,14 +53,16 @@ class Topic:
 
     def config(self) -> dict[str, str]:
         """The topic's configuration as Kafka spells it."""
+        larger = {"max.message.bytes": str(self.largest)} if self.largest is not None else {}
         if self.cleanup == "compact":
             return {
                 "cleanup.policy": "compact",
                 "min.compaction.lag.ms": "0",
                 "delete.retention.ms": str(int(7 * DAY / timedelta(milliseconds=1))),
+                **larger,
             }
         assert self.keep is not None, f"{self.name}: a topic deleted by age says how long it is kept"
-        return {"cleanup.policy": "delete", "retention.ms": str(int(self.keep / timedelta(milliseconds=1)))}
+        return {"cleanup.policy": "delete", "retention.ms": str(int(self.keep / timedelta(milliseconds=1))), **larger}
 
 
 INBOX = Topic(
@@ -76,7 +82,14 @@ REPORTS = Topic(
     events=(report.TYPE,),
 )
 SIGNALS = Topic("signals.v1", "source event id", "observed operations", "delete", 90 * DAY, events=(signal.TYPE,))
-PLANS = Topic("plans.v1", "id@version", "published plans, whole", "compact", events=(published_plan.TYPE,))
+PLANS = Topic(
+    "plans.v1",
+    "id@version",
+    "published plans, whole",
+    "compact",
+    events=(published_plan.TYPE,),
+    largest=LARGEST_REQUEST,
+)
 CELLS = Topic(
     "cells.v1",
     "deals partition, cell or mark",
@@ -120,6 +133,7 @@ HISTORY = Topic(
     730 * DAY,
     sharded=True,
     events=(deal.TYPE, report.TYPE, published_plan.TYPE),
+    largest=LARGEST_REQUEST,
 )
 DEAD_LETTERS = Topic(
     "dead-letters.v1",

@@ -14,16 +14,16 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced, UnknownError
 
 from services.ingest.domain.plans import Draft, Outcome, decide
-from shared.errors import NotReady
+from shared.errors import BadInput, NotReady
 from shared.kafka import connection_options, create_producer
 from shared.schemas import published_plan
 from shared.schemas.envelope import headers
 from shared.schemas.published_plan import PublishedPlan
 from shared.settings import KafkaSettings
-from shared.topics import HISTORY, PLANS
+from shared.topics import HISTORY, LARGEST_REQUEST, PLANS
 
 LOCK = "door-plans"
 ATTEMPTS = 6
@@ -41,12 +41,18 @@ class Plans:
         self._here = asyncio.Lock()
 
     async def publish(self, draft: Draft, now: datetime) -> tuple[PublishedPlan, Outcome]:
-        """Put ``draft`` in force; the plan with its version, and what that did. Raises ``NotReady`` without Kafka."""
+        """Put ``draft`` in force; the plan with its version, and what that did.
+
+        Raises ``NotReady`` without Kafka, ``BadInput`` when the plan is larger than its topic takes.
+        """
         async with self._here, _answering("the plan could not be published"):
             for attempt in range(ATTEMPTS):
                 try:
                     return await self._publish(draft, now)
-                except ProducerFenced:
+                except MessageSizeTooLargeError as error:
+                    raise _too_large(draft) from error
+                except (ProducerFenced, UnknownError):
+                    # Unknown is whether it was committed (seen when two take the lock at once): the next attempt reads.
                     await asyncio.sleep(random.uniform(0.05, 0.2) * 2**attempt)
             raise NotReady("the plan could not be published", why="other doors publish all the time", do="Put it again")
 
@@ -92,6 +98,16 @@ class Plans:
             return list(found.values())
         finally:
             await consumer.stop()
+
+
+def _too_large(draft: Draft) -> BadInput:
+    return BadInput(
+        "the plan is too large for its topic",
+        where=draft.id,
+        why=f"its text alone has {len(draft.text):,} characters, and the broker takes less at once",
+        do=f"Let `headroom topics apply` bring max.message.bytes of {PLANS.name} and {HISTORY.name} to the "
+        f"{LARGEST_REQUEST:,} bytes that are declared, and put the plan again",
+    )
 
 
 @asynccontextmanager

@@ -4,6 +4,11 @@ import asyncio
 import json
 from typing import Any
 
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from headroom import topics
+from shared.kafka import connection_options
 from shared.schemas import published_plan
 from shared.topics import HISTORY, PLANS
 from tests.integration.ingest.doors import Door, add_key, free_port, running_door
@@ -96,6 +101,38 @@ async def test_what_is_no_plan_is_a_problem(door: Door) -> None:
     assert (await door.client.put("/v1/plans/none", content=b" " * 2**21, headers=headers)).status_code == 413
     assert (await get(door, "/v1/plans/none")).status_code == 404
     assert (await get(door, "/v1/plans/none?version=0")).status_code == 422
+
+
+def large(plan_id: str, people: int) -> bytes:
+    """A plan of about 60 bytes for each of its people."""
+    content: dict[str, Any] = {"plan": plan_id, "currency": "EUR", "stages": {"won": {"class": "won"}}}
+    content["people"] = {f"person-{number}": {"name": f"Somebody of team {number:09}"} for number in range(people)}
+    content["pools"] = {"delivery": {"kind": "work", "unit": "hours", "owner": "person-0", "capacity": {"per_week": 1}}}
+    return json.dumps(content).encode()
+
+
+async def test_a_plan_of_a_megabyte_is_published_and_read_back(door: Door) -> None:
+    """With its text it is more than a broker takes where nobody says otherwise."""
+    text = large("large", 18_500)
+    assert len(text) > 1_000_000
+    answer = await put(door, "large", text.decode())
+    assert (answer.status_code, answer.json().get("name")) == (201, "large@1")
+    assert len((await get(door, "/v1/plans/large")).json()["plan"]["people"]) == 18_500
+
+
+async def test_a_plan_that_an_older_topic_does_not_take_is_refused_with_what_to_do(door: Door) -> None:
+    kafka = door.settings.kafka
+    admin = AIOKafkaAdminClient(**connection_options(kafka))
+    await admin.start()
+    name = kafka.topic_prefix + PLANS.name
+    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, {"max.message.bytes": "2000"})])
+    await admin.close()
+    answer = await put(door, "larger", large("larger", 100).decode())
+    assert (answer.status_code, answer.json()["title"]) == (400, "the plan is too large for its topic")
+    assert "topics apply" in answer.json()["detail"]
+    assert (await get(door, "/v1/plans/larger")).status_code == 404
+    assert {each.topic for each in await topics.apply(kafka)} == {name}
+    assert (await put(door, "larger", large("larger", 100).decode())).status_code == 201
 
 
 async def test_only_an_administrator_publishes(door: Door) -> None:
