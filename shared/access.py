@@ -52,6 +52,9 @@ class Principal:
         return scope in self.scopes or "admin" in self.scopes
 
 
+_BOOTSTRAP = Principal("bootstrap", "bootstrap", frozenset(SCOPES))
+
+
 def new_key() -> str:
     """A fresh API key."""
     return "hr_" + secrets.token_urlsafe(32)
@@ -74,7 +77,7 @@ class Keys:
         """Who the key belongs to, or None when it is unknown or revoked."""
         digest = hash_key(key)
         if self._bootstrap_hash and hmac.compare_digest(digest, self._bootstrap_hash):
-            return Principal("bootstrap", "bootstrap", frozenset(SCOPES))
+            return _BOOTSTRAP
         known = self._remembered.get(digest)
         if known is not None and known[0] > time.monotonic():
             return known[1]

@@ -15,18 +15,19 @@ from shared.db import DATABASE_ERRORS, is_away
 from shared.observed import Observed, Readiness
 from shared.problems import Problem
 from shared.settings import HttpSettings
+from shared.straight import StraightApp
 
 Reasons = Callable[[], Iterable[str]]
 """Answers why a process is not ready: sentences, none when it is."""
 
 
-def create_ops_app(title: str, not_ready: Reasons, *series: CollectorRegistry) -> FastAPI:
+def create_ops_app(title: str, not_ready: Reasons, *series: CollectorRegistry) -> StraightApp:
     """A FastAPI application with the three routes; APIs add theirs to it.
 
     ``/healthz`` says that the process runs, ``/readyz`` 200 or 503 with the reasons, ``/metrics`` the Prometheus
     series: those of every process and the process's own ``series``. Requests to other routes are measured and traced.
     """
-    app = FastAPI(title=title)
+    app = StraightApp(title=title)
     problems.install(app)
     app.add_middleware(Observed)
     readiness = Readiness(not_ready)

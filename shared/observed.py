@@ -1,11 +1,11 @@
 """What is noted of a process from outside: every HTTP request, and whether probes find it ready."""
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
 
 import structlog
 from opentelemetry.trace import SpanKind
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import tracing
@@ -34,9 +34,8 @@ class Observed:
         if scope["type"] != "http" or scope["path"] in OPS:
             await self._app(scope, receive, send)
             return
-        given = traceparent(Headers(scope=scope).getlist("traceparent"))
-        traced = {} if given is None else {"trace_id": given.decode().split("-")[1]}
-        with structlog.contextvars.bound_contextvars(**traced), tracing.span("request", given, SpanKind.SERVER) as span:
+        given = traceparent([value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"])
+        with _said(given), tracing.span("request", given, SpanKind.SERVER) as span:
             started, status = perf_counter(), 499
 
             async def note(message: Message) -> None:
@@ -61,6 +60,13 @@ class Observed:
                         tracing.failed(span, f"answered {status}")
             if status == 499:
                 _measure(scope, status, perf_counter() - started)
+
+
+def _said(given: bytes | None) -> AbstractContextManager[None]:
+    """Has log lines name the caller's trace."""
+    if given is None:
+        return nullcontext()
+    return structlog.contextvars.bound_contextvars(trace_id=given.decode().split("-")[1])
 
 
 def _measure(scope: Scope, status: int, seconds: float) -> None:

@@ -18,7 +18,9 @@ from services.ingest.store.plans import Plans
 from shared.access import Keys
 from shared.db import create_engine
 from shared.http import answer_while_database_is_away, create_ops_app, serve
+from shared.memory import collect_seldom
 from shared.schemas import published_plan
+from shared.straight import StraightApp
 from shared.streams.app import run
 from shared.streams.health import Health
 from shared.streams.metrics import stream_series
@@ -27,7 +29,7 @@ from shared.streams.shards import Record
 from shared.topics import PLANS, REPORTS
 
 
-def create_door(settings: IngestSettings) -> FastAPI:
+def create_door(settings: IngestSettings) -> StraightApp:
     """The door; it connects when it starts to serve, and serves while Kafka is away, with 503."""
     door, clock = settings.ingest, settings.clock.clock()
     limits = Limits(door.body_limit, door.expanded_limit, door.body_timeout)
@@ -52,11 +54,13 @@ def create_door(settings: IngestSettings) -> FastAPI:
     app.include_router(events.create_router(inbox, limits, clock))
     app.include_router(webhooks.create_router(inbox, _signers(settings), limits, clock))
     app.include_router(plans.create_router(Plans(settings.kafka), limits, clock))
+    app.go_straight(events.PATH, webhooks.PATH)
     return app
 
 
 async def run_door(settings: IngestSettings, stop: asyncio.Event) -> None:
     """Serve the door until ``stop``."""
+    collect_seldom()
     await serve(create_door(settings), settings.http, stop)
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 from starlette.requests import Request
@@ -38,16 +39,23 @@ def audit_headers(request: Request, source: str, received: str) -> Headers:
     """
     made: Headers = [(SOURCE_HEADER, source.encode()), (RECEIVED_HEADER, received.encode())]
     kept = [
-        (name, value)
+        (kept_as, value)
         for name, value in request.headers.raw
-        if len(value) <= _KEPT_BYTES and _SECRET.search(name.decode("latin-1")) is None
+        if len(value) <= _KEPT_BYTES and (kept_as := _kept_as(name)) is not None
     ]
-    made += [(REQUEST_PREFIX + name.decode("latin-1"), value) for name, value in kept[:_KEPT_HEADERS]]
+    made += kept[:_KEPT_HEADERS]
     given = trace.traceparent(request.headers.getlist("traceparent"))
     if given is not None:
         # Where spans are made, what follows is a child of the door's.
         made.append((trace.TRACEPARENT_HEADER, tracing.current() or given))
     return made
+
+
+@lru_cache(maxsize=512)
+def _kept_as(name: bytes) -> str | None:
+    """The name under which a header of the request is kept; None: it is not. Senders send the same names each time."""
+    text = name.decode("latin-1")
+    return None if _SECRET.search(text) else REQUEST_PREFIX + text
 
 
 def traced(made: Headers, own: bytes | None = None) -> Headers:

@@ -4,7 +4,7 @@ import asyncio
 import zlib
 from dataclasses import dataclass
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from shared.problems import Problem
 
@@ -34,15 +34,19 @@ async def raw_body(request: Request, limits: Limits) -> bytes:
     read = bytearray()
     try:
         async with asyncio.timeout(limits.seconds):
-            async for chunk in request.stream():
-                read += chunk
+            more = True
+            while more:
+                # Not request.stream(), which ends each message in a generator of its own.
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise Problem(400, "the body is incomplete", "The connection ended before it.")
+                read += message.get("body", b"")
+                more = message.get("more_body", False)
                 if len(read) > limits.body:
                     raise _too_large(f"The body has more than {limits.body} bytes.")
     except TimeoutError as error:
         detail = f"It was not there after {limits.seconds:g} s."
         raise Problem(408, "the body did not come", detail, headers=_CLOSE) from error
-    except ClientDisconnect as error:
-        raise Problem(400, "the body is incomplete", "The connection ended before it.") from error
     return bytes(read)
 
 

@@ -30,6 +30,7 @@ from shared.schemas import inbox
 from shared.schemas.report import Report
 from shared.schemas.signal import Signal
 
+PATH = "/v1/events"
 STRUCTURED, BATCH = "application/cloudevents+json", "application/cloudevents-batch+json"
 JSON = "application/json"
 
@@ -51,7 +52,7 @@ def create_router(box: Inbox, limits: Limits, clock: Clock) -> APIRouter:
     router = APIRouter(tags=["events"])
     caller = Depends(requires("ingest", "report"))
 
-    @router.post("/v1/events", status_code=202, response_model=None, openapi_extra=_OPENAPI)
+    @router.post(PATH, status_code=202, response_model=None, openapi_extra=_OPENAPI)
     async def events(request: Request, principal: Principal = caller) -> Response:
         """Take in changes of deals, capacity reports and signals; 202 once they are durable."""
         try:

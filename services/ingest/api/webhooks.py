@@ -27,6 +27,8 @@ from shared.errors import NotReady
 from shared.problems import Problem
 from shared.schemas.envelope import Headers
 
+PATH = "/v1/webhooks/hubspot/{connection}"
+
 log = structlog.get_logger(__name__)
 
 _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -46,7 +48,7 @@ def create_router(box: Inbox, signers: Mapping[str, Signer], limits: Limits, clo
     router = APIRouter(tags=["webhooks"])
 
     @router.post(
-        "/v1/webhooks/hubspot/{connection}",
+        PATH,
         status_code=202,
         response_model=None,
         openapi_extra={"x-scope": "signature", "requestBody": {"content": {"application/json": {"schema": {}}}}},

@@ -109,6 +109,13 @@ def test_every_route_says_who_may_use_it() -> None:
             assert operation.get("x-scope") == "signature" or scopes_of(app, path, method), (method, path)
 
 
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/webhooks/hubspot/acme"])
+def test_what_comes_often_goes_straight(path: str) -> None:
+    app = create_door(IngestSettings(database_url="postgresql+asyncpg://nobody@127.0.0.1/none"))
+    assert app._find({"method": "POST", "path": path}) is not None
+    assert app._find({"method": "GET", "path": path}) is None
+
+
 def scopes_of(app: Any, path: str, method: str) -> tuple[str, ...]:
     """The scopes a route's dependencies ask for."""
     for route in routes_of(app.router):
