@@ -29,6 +29,7 @@ from shared.schemas import cell as cells
 from shared.schemas.cell import Cell, Mark
 from shared.schemas.envelope import headers
 from shared.settings import KafkaSettings
+from shared.streams.dead_letters import UNREADABLE
 from shared.streams.shards import Outgoing
 from shared.streams.topology import partition_counts
 from shared.streams.writer import FencedWriter
@@ -72,13 +73,14 @@ class _Book:
     def _put(self, key: bytes, value: bytes | None) -> None:
         self.unreadable.discard(key)
         try:
+            deal_id = key.decode()
             deal = contribution.decode(value) if value is not None else None
-        except msgspec.DecodeError:
+        except UNREADABLE:
             # As the fold does: the deal counts as it was last understood.
             self.unreadable.add(key)
             return
         self.time = max(self.time, deal.time if deal else 0)
-        self.cells.put(key.decode(), deal)
+        self.cells.put(deal_id, deal)
 
 
 @dataclass
@@ -96,7 +98,7 @@ class _Known:
     def _note(self, key: bytes, there: bool) -> None:
         try:
             partition, what = _decode_key(key)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return  # not a cell; project counts it as broken
         if isinstance(what, cells.CellKey):
             (self.keys[partition].add if there else self.keys[partition].discard)(key)

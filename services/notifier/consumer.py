@@ -8,14 +8,12 @@ runtime acknowledges the batch. A batch that comes again finds its transitions s
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
-import msgspec
-
 from services.notifier import metrics
 from services.notifier.store.recalibrations import Arrival, Recalibrations
 from shared.db import patiently
 from shared.schemas import recalibration as records
 from shared.schemas.trace import passage_in
-from shared.streams.dead_letters import BrokenLimit, dead_letter
+from shared.streams.dead_letters import UNREADABLE, BrokenLimit, dead_letter
 from shared.streams.shards import Batch, Outgoing, Record
 
 NUL = rb"\u0000"
@@ -62,7 +60,7 @@ class RecalibrationSink:
                 continue
             try:
                 arrivals.append(_arrival(record))
-            except (msgspec.MsgspecError, ValueError) as error:
+            except UNREADABLE as error:
                 self._limit.broken(batch, record, str(error))
                 broken.append(dead_letter(batch, record, "not-a-recalibration", str(error)))
         return arrivals, broken

@@ -28,7 +28,7 @@ from shared.schemas.frame import decode as decode_frame
 from shared.schemas.plan import Plan
 from shared.schemas.published_plan import decode as decode_plan
 from shared.schemas.trace import NOWHERE, Passage, passage_in
-from shared.streams.dead_letters import BrokenLimit, dead_letter
+from shared.streams.dead_letters import UNREADABLE, BrokenLimit, dead_letter
 from shared.streams.shards import Batch, Outgoing, Record
 from shared.topics import EPISODES, FRAMES, RECALIBRATIONS, Topic
 
@@ -38,9 +38,6 @@ FRAMES_PER_FLUSH = 200
 SAY_HOW_FAR_AFTER = 500
 """Frames without any output after which the log is told how far they are evaluated; it is told at once when a restore
 may begin later."""
-
-_UNREADABLE = (msgspec.MsgspecError, ValueError)
-"""What decoding raises: bytes that are no JSON, no text, or not of the shape."""
 
 _decode_key = msgspec.json.Decoder(tuple[str, str]).decode
 
@@ -81,7 +78,7 @@ class Begin:
         if record.key == episode.EVALUATED_KEY and record.value is not None:
             try:
                 self.frame = episode.decode_evaluated(record.value).begin
-            except _UNREADABLE:
+            except UNREADABLE:
                 # From the first one on is always right; the shard reads this record too and writes its letter.
                 self.frame = 0
 
@@ -169,7 +166,7 @@ class TriggersShard:
         """The frame of a record, or why it is broken."""
         try:
             return decode_frame(record.value or b"")
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             self._limit.broken(batch, record, str(error))
             return str(error)
 
@@ -199,7 +196,7 @@ class TriggersShard:
                 row = episode.decode(record.value)
                 self._rows[key] = row, _written_at(record)
                 self._evaluated = max(self._evaluated, row.applied)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             self._lost[key] = record, batch, str(error)
 
     def _take_over_how_far(self, record: Record) -> None:
@@ -233,7 +230,7 @@ class TriggersShard:
             earlier = self._rows.pop(key, None)
             try:
                 trigger, scope = _decode_key(key)
-            except _UNREADABLE:
+            except UNREADABLE:
                 # Nobody can say whose it was; a tombstone keeps the next restart from meeting it.
                 self._letters += [Outgoing(EPISODES, 0, key, None)] if broken else []
                 continue

@@ -6,6 +6,9 @@ committed.
 """
 
 from collections import defaultdict, deque
+from typing import Final
+
+import msgspec
 
 from shared.errors import HeadroomError
 from shared.schemas import dead_letter as schema
@@ -13,6 +16,9 @@ from shared.schemas.envelope import headers
 from shared.streams import metrics
 from shared.streams.shards import Batch, Outgoing, Record
 from shared.topics import DEAD_LETTERS, Topic
+
+UNREADABLE: Final = (msgspec.MsgspecError, ValueError, TypeError)
+"""What reading a record raises when it is not what its topic carries; bytes that are no UTF-8 are a ``ValueError``."""
 
 
 class TooManyBroken(HeadroomError):

@@ -6,8 +6,6 @@ Everything a flush returns is one transaction that ends with its mark, so that a
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-import msgspec
-
 from services.capacity import metrics
 from services.capacity.domain import contribution
 from services.capacity.domain.cells import Cells, CellState
@@ -15,7 +13,7 @@ from services.capacity.domain.contribution import DealRecord
 from shared.schemas import cell as cells
 from shared.schemas.envelope import headers
 from shared.schemas.trace import NOWHERE, passage_of
-from shared.streams.dead_letters import BrokenLimit, dead_letter
+from shared.streams.dead_letters import UNREADABLE, BrokenLimit, dead_letter
 from shared.streams.shards import Batch, Outgoing, Record
 from shared.topics import CELLS, DEALS, Topic
 
@@ -43,19 +41,20 @@ class FoldShard:
         Each record that is broken gets its letter, also one that a good one has followed: how records fall into
         batches decides nothing.
         """
-        latest: dict[bytes, DealRecord | None] = {}
+        latest: dict[str, DealRecord | None] = {}
         for record in batch.records:
             if record.key is None:
                 self._broken(batch, record, "no-key", "a deal record has no key")
                 continue
             try:
-                latest[record.key] = contribution.decode(record.value) if record.value is not None else None
-            except msgspec.DecodeError as error:
+                deal_id = record.key.decode()
+                latest[deal_id] = contribution.decode(record.value) if record.value is not None else None
+            except UNREADABLE as error:
                 self._broken(batch, record, "broken-deal", str(error))
-        for key, deal in latest.items():
+        for deal_id, deal in latest.items():
             if deal is not None and deal.time > self._time:
                 self._time = deal.time
-            self._book.put(key.decode(), deal)
+            self._book.put(deal_id, deal)
         self._upto = batch.next_offset
         if not batch.restoring:
             self._taken += len(batch.records)

@@ -18,7 +18,7 @@ from shared.schemas import cell as cells
 from shared.schemas import decision, forecast, frame, position, report, signal
 from shared.schemas.envelope import headers
 from shared.schemas.trace import NOWHERE, Passage, passage_in
-from shared.streams.dead_letters import BrokenLimit, dead_letter
+from shared.streams.dead_letters import UNREADABLE, BrokenLimit, dead_letter
 from shared.streams.shards import Batch, Outgoing, Record
 from shared.topics import CELLS, DECISIONS, FORECASTS, FRAMES, POSITIONS, REPORTS, SIGNALS, Topic
 
@@ -46,7 +46,7 @@ class ForecastRows:
         for record in batch.records:
             try:
                 self._take_over(record)
-            except msgspec.MsgspecError as error:
+            except UNREADABLE as error:
                 limit.broken(batch, record, str(error))
 
     def _take_over(self, record: Record) -> None:
@@ -180,7 +180,7 @@ class ProjectShard:
         }[batch.topic]
         try:
             take(record)
-        except (msgspec.MsgspecError, ValueError, TypeError) as error:
+        except UNREADABLE as error:
             self._limit.broken(batch, record, str(error))
             if not self._only_follows:
                 # Met while restoring, its letter may not have been written: the former owner may have ended before.

@@ -1,6 +1,7 @@
 """What the fold's shard writes: absolute cells, then a mark."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -110,10 +111,12 @@ def test_a_broken_record_becomes_a_dead_letter_and_the_rest_counts():
     shard.flush(NOW)
     log.write("crm/2", b'{"lines": 3}')
     log.write(None, b"{}")
+    log.write("crm/4", b'{"stage": "\xff"}')
+    log.records.append(replace(log.records[0], offset=log.end, key=b"crm/\xff"))
     log.write("crm/3", deal(3, Line("basic", quantity=2.0)))
     shard.apply(log.batch(1))
     *letters, cell, _ = shard.flush(NOW)
-    assert [out.topic for out in letters] == [DEAD_LETTERS, DEAD_LETTERS]
+    assert [reason for _, reason in letters_of(letters)] == ["broken-deal", "no-key", "broken-deal", "broken-deal"]
     assert cells.decode_cell(cell.value).stage.q == 3.0
 
 

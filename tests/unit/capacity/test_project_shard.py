@@ -224,9 +224,10 @@ def test_forecasts_go_on_from_what_was_told_before_a_restart():
     assert second[1].forecast.bridge.price == pytest.approx(24.0 - 36.8)
 
 
-def test_a_broken_row_of_forecasts_is_as_none_and_is_taken_back():
+@pytest.mark.parametrize("broken", [b'{"forecast": 1}', b'{"forecast": "\xff"}'])
+def test_a_broken_row_of_forecasts_is_as_none_and_is_taken_back(broken):
     told = Log(FORECASTS)
-    told.write(forecast.record_key("2026-Q1", "*"), b'{"forecast": 1}')
+    told.write(forecast.record_key("2026-Q1", "*"), broken)
     rows = [out for out in started(plans(1), told).flush(NOW) if out.topic == FORECASTS]
     assert [(tuple(msgspec.json.decode(out.key)), out.value) for out in rows] == [(("2026-Q1", "*"), None)]
 
