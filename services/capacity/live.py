@@ -32,6 +32,8 @@ MOST_WAITING: Final = 256
 """Questions that wait or are being answered; who comes then is asked to come again."""
 MOST_PREPARED: Final = 8
 """What waits or is being made beside the book; it takes seconds each."""
+_GATHER: Final = 0.1
+"""Seconds that records gather in on a busy system; each flush of the fold would else be a fetch of its own."""
 _GATHERED: Final = 2000
 """Records that are taken in together, at most, while nobody asks."""
 
@@ -96,7 +98,9 @@ class LiveBook:
 
     async def follow(self, kafka: KafkaSettings) -> None:
         """Read the log, and go on reading it until cancelled."""
-        readers = [TableReader(kafka, topic, self._taker(topic), self._on_failure) for topic in FOLLOWED]
+        readers = [
+            TableReader(kafka, topic, self._taker(topic), self._on_failure, gather=_GATHER) for topic in FOLLOWED
+        ]
         started: list[TableReader] = []
         try:
             for reader in readers:

@@ -89,6 +89,11 @@ class NormaliseShard:
     def restored(self, ends: Mapping[Topic, int]) -> None:
         """Nothing to derive: the deals are the state."""
 
+    @property
+    def waiting(self) -> bool:
+        """What a batch brought goes out with the next flush, whole."""
+        return False
+
     def flush(self, now: datetime) -> Sequence[Outgoing]:
         self._refill()
         out = [*self._changed.values(), *self._others]

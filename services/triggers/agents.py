@@ -126,6 +126,11 @@ class TriggersShard:
         self._rows.clear()
         self._measure()
 
+    @property
+    def waiting(self) -> bool:
+        """Frames are held back for their plan, or for the next flush when there are many."""
+        return bool(self._waiting)
+
     def flush(self, now: datetime) -> Sequence[Outgoing]:
         """Evaluate what waits, at most ``FRAMES_PER_FLUSH``, and give what it moved. ``now`` is that of the frames."""
         moved: list[Outgoing] = []

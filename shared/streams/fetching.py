@@ -17,6 +17,11 @@ from faust.types import TP
 from shared.kafka import connection_options
 
 FETCH_WAIT_MS = 50
+"""What the broker keeps a fetch for while records come: meanwhile it is not asked about partitions that joined."""
+
+QUIET_FETCH_WAIT_MS = 1000
+QUIET_AFTER = 1.0
+"""Seconds without a record after which the broker may keep a fetch for longer; a record still ends it at once."""
 
 
 @dataclass(slots=True)
@@ -101,12 +106,18 @@ class BatchThread(driver.AIOKafkaConsumerThread):
                     records = await fetcher.fetched_records(active, timeout=0, max_records=limit)
                     drained = self._with_positions(subscriptions, active, seen, records)
                     if drained.positions:
-                        self._taken = self.thread_loop.time()
+                        self._moved(fetcher)
                         return drained
                 left = deadline - self.thread_loop.time()
                 if left <= 0:
                     return self._with_positions(subscriptions, active, seen, {})
+                if self.thread_loop.time() - self._taken > QUIET_AFTER:
+                    fetcher._fetch_max_wait_ms = QUIET_FETCH_WAIT_MS
                 await self._something(fetcher, left)
+
+    def _moved(self, fetcher: Any) -> None:
+        self._taken = self.thread_loop.time()
+        fetcher._fetch_max_wait_ms = FETCH_WAIT_MS
 
     async def _something(self, fetcher: Any, timeout: float) -> None:
         self._wake = self.thread_loop.create_future()
@@ -141,6 +152,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
     async def _seek_all(self, consumer: aiokafka.AIOKafkaConsumer, offsets: Mapping[TP, int]) -> None:
         for tp, offset in offsets.items():
             consumer.seek(aiokafka.TopicPartition(*tp), offset)
+        self._moved(consumer._fetcher)
 
     async def committed_offsets(self, tps: Iterable[TP]) -> dict[TP, int | None]:
         """What the group has committed, by partition."""

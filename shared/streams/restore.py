@@ -15,6 +15,17 @@ from shared.streams.shards import Record
 from shared.streams.topology import awaited_counts
 from shared.topics import Topic
 
+LOOK_EVERY = 0.1
+"""Seconds between two looks how far a reader is, while somebody waits for it."""
+
+QUIET_LOOK_EVERY = 5.0
+
+FETCH_WAIT_MS = 5000
+"""What a broker keeps a fetch for while nothing comes; a record ends it at once."""
+
+SHARED_FETCH_WAIT_MS = 500
+"""The same for several partitions: one that is being read is asked for again only when the fetch of others ends."""
+
 
 class Barrier:
     """How much of a shard's state topics must be applied before it may publish.
@@ -60,13 +71,17 @@ class TableReader:
         topic: Topic,
         on_record: Callable[[Record], None],
         on_failure: Fail = end_process,
+        *,
+        gather: float = 0.0,
     ) -> None:
+        """``gather``: seconds after records came in which more may come; meanwhile no broker is asked for them."""
         self._kafka = kafka
         self._topic = topic
         self._partitions = 0
         self._name = kafka.topic_prefix + topic.name
         self._on_record = on_record
         self._on_failure = on_failure
+        self._gather = gather
         self._caught_up = asyncio.Event()
         self._awaited: list[tuple[Barrier, asyncio.Event]] = []
         self._consumer: Any = None
@@ -80,6 +95,7 @@ class TableReader:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
+            fetch_max_wait_ms=FETCH_WAIT_MS if self._partitions == 1 else SHARED_FETCH_WAIT_MS,
         )
         await self._consumer.start()
         try:
@@ -110,7 +126,10 @@ class TableReader:
         barrier = Barrier(dict.fromkeys(map(str, range(self._partitions)), 0), await self._written_ends())
         reached = asyncio.Event()
         self._awaited.append((barrier, reached))
-        await reached.wait()
+        while not reached.is_set():
+            await self._show_positions()  # the reader itself may have begun to wait for records before this was asked
+            with suppress(TimeoutError):
+                await asyncio.wait_for(reached.wait(), LOOK_EVERY)
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -142,10 +161,13 @@ class TableReader:
         try:
             while True:
                 await self._show_positions()
-                fetched = await self._consumer.getmany(timeout_ms=100)
+                look = LOOK_EVERY if self._awaited else QUIET_LOOK_EVERY
+                fetched = await self._consumer.getmany(timeout_ms=round(look * 1000))
                 for records in fetched.values():
                     for record in records:
                         self._on_record(record)
+                if self._gather and not self._awaited:
+                    await asyncio.sleep(self._gather)
         except Exception as error:  # noqa: BLE001 - it ends the process
             # Without this table the process would go on with stale or missing entries.
             self._on_failure(error)
@@ -158,6 +180,6 @@ class TableReader:
         for barrier, reached in list(self._awaited):
             for partition, position in positions.items():
                 barrier.advance(partition, position)
-            if barrier.reached:
+            if barrier.reached and not reached.is_set():
                 reached.set()
                 self._awaited.remove((barrier, reached))

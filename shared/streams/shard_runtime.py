@@ -23,7 +23,7 @@ from shared.streams.health import Health
 from shared.streams.restore import Barrier
 from shared.streams.runtime import Runtime, unseen
 from shared.streams.safety import Fail
-from shared.streams.shards import Batch, Role, Shard
+from shared.streams.shards import ASKED_WHEN_IDLE, Batch, Role, Shard
 from shared.streams.transport import Fetched
 from shared.streams.writer import FencedWriter
 
@@ -220,7 +220,7 @@ class ShardRuntime(Runtime):
             await asyncio.sleep(min(left, every))
         with suppress(TimeoutError):
             # An idle shard is asked on the timer too: time alone may change what it has to say.
-            await asyncio.wait_for(slot.changed.wait(), every)
+            await asyncio.wait_for(slot.changed.wait(), every if slot.shard.waiting else ASKED_WHEN_IDLE)
 
     def _behind(self) -> bool:
         ends = self.log.ends

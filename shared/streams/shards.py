@@ -70,6 +70,14 @@ class Shard(Protocol):
         """The state topics are read up to ``ends``, the end offset of each at the assignment; publishing may begin."""
         ...
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a flush may have something to say before the next batch comes.
+
+        If so it is asked every ``flush_every``; otherwise, while no batch comes, only every ``ASKED_WHEN_IDLE``.
+        """
+        ...
+
     def flush(self, now: datetime) -> Sequence[Outgoing]:
         """What changed since the last flush, marked clean; empty when nothing did.
 
@@ -90,6 +98,9 @@ class Table(Protocol):
 def _from_the_beginning(shard: int) -> Mapping[Topic, int]:
     return {}
 
+
+ASKED_WHEN_IDLE = 0.25
+"""Seconds: time, or a table, may change what a shard has to say also while no batch comes."""
 
 GATHER = 0.01
 """Seconds: a trickle makes a hundred fetches at most, and nobody waits for it noticeably."""

@@ -11,8 +11,8 @@ stock:
 * **Seeks.** After each rebalance the app's planner says where every partition starts. ``epoch`` counts these seeks;
   what was fetched before one is dropped after it, in the fetching thread and again here, so nothing slips through
   between.
-* **Stalls.** Fetches wait 50 ms instead of 1500, and the fetch loop wakes when a partition is resumed instead of
-  sleeping.
+* **Stalls.** Fetches wait 50 ms instead of 1500 (a second when nothing has come for one), and the fetch loop wakes when
+  a partition is resumed instead of sleeping.
 * **Read committed.** Records of open and aborted transactions are not seen.
 """
 

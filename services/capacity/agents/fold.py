@@ -69,6 +69,11 @@ class FoldShard:
         self._generation = self._upto = ends[DEALS]
         self._everything = True
 
+    @property
+    def waiting(self) -> bool:
+        """What a batch brought goes out with the next flush, whole."""
+        return False
+
     def flush(self, now: datetime) -> Sequence[Outgoing]:
         """The cells that changed, absolute, and the mark that makes them count."""
         if self._generation is None or (self._upto == self._said and not self._everything):

@@ -130,6 +130,11 @@ class ProjectShard:
         self._kept.clear()
         self._restored = True
 
+    @property
+    def waiting(self) -> bool:
+        """A change is held back until the next frame is due."""
+        return self._projector.waiting
+
     def flush(self, now: datetime) -> Sequence[Outgoing]:
         """The next frame and the positions that changed in it; without a plan, or when nothing changed, nothing."""
         if not self._restored:

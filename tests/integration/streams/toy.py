@@ -57,6 +57,10 @@ class Counter:
     def restored(self, ends: Mapping[Topic, int]) -> None:
         self.ends = ends
 
+    @property
+    def waiting(self) -> bool:
+        return False
+
     def flush(self, now: datetime) -> list[Outgoing]:
         changed, self.changed = self.changed, set()
         return [Outgoing(COUNTS, self.number, key, self.encode(key)) for key in changed]

@@ -28,6 +28,10 @@ class Telling(toy.Counter):
         super().restored(ends)
         print("restored", self.number, flush=True)
 
+    @property
+    def waiting(self) -> bool:
+        return True
+
     def flush(self, now: datetime) -> list[Outgoing]:
         pulse = Outgoing(toy.COUNTS, self.number, toy.PULSE, json.dumps([0, 0, self.writer]).encode())
         return [*super().flush(now), pulse]
