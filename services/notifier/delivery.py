@@ -27,6 +27,8 @@ from shared.db import DATABASE_ERRORS, patiently
 
 RELEASE_WITHIN = 2.0
 SETTLED_TOGETHER = 200
+GATHER_AT = 2
+"""At every so many polls it is looked whose windows, minutes long, have closed."""
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +53,8 @@ class Worker:
         self._under_way: dict[int, uuid.UUID] = {}
         self._over: asyncio.Queue[Settlement] = asyncio.Queue()
         self._wake = asyncio.Event()
+        self._left = True
+        """Whether more may be due than there was room for at the last look; one that is over makes room."""
 
     def wake(self) -> None:
         """Something was planned or came free: look now rather than at the next poll."""
@@ -81,17 +85,19 @@ class Worker:
 
     async def _take(self) -> list[Leased]:
         room = self._concurrency - len(self._under_way)
+        self._left = True
         if room <= 0:
             return []
-        return await patiently(
+        under_way = Counter(self._under_way.values())
+        leased = await patiently(
             "leasing deliveries",
             lambda: self._queue.take(
-                room=room,
-                per_endpoint=self._per_endpoint,
-                under_way=Counter(self._under_way.values()),
-                mine=list(self._under_way),
+                room=room, per_endpoint=self._per_endpoint, under_way=under_way, mine=list(self._under_way)
             ),
         )
+        under_way.update(one.subscription for one in leased)
+        self._left = len(leased) == room or any(count >= self._per_endpoint for count in under_way.values())
+        return leased
 
     async def _renew(self) -> None:
         """Show that this worker lives, three times in the time of a lease."""
@@ -107,7 +113,7 @@ class Worker:
             if made:
                 metrics.PLANNED.labels(GROUPED).inc(made)
                 self.wake()
-            await asyncio.sleep(self._poll)
+            await asyncio.sleep(self._poll * GATHER_AT)
 
     async def _deliver(self, leased: Leased) -> None:
         """One attempt."""
@@ -132,7 +138,8 @@ class Worker:
             for one in over:
                 del self._under_way[one.leased.id]
                 self._count(one, one.leased.id in held)
-            self.wake()
+            if self._left:
+                self.wake()
 
     def _at_once(self) -> list[Settlement]:
         """What more is over by now."""

@@ -17,7 +17,7 @@ class DeliverySettings(BaseModel):
     lease: float = Field(
         10.0, gt=0, le=15, description="seconds after which a silent worker's deliveries are taken over"
     )
-    poll: float = Field(0.5, gt=0, description="seconds between looks for deliveries that others planned")
+    poll: float = Field(1.0, gt=0, description="seconds between looks for deliveries that others planned")
     group_window: float = Field(
         300.0, ge=0, description="seconds over which what is beyond an alert budget is gathered into one message"
     )

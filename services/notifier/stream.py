@@ -18,6 +18,8 @@ from shared.db import patiently
 
 PAGE = 500
 QUEUE = 1000
+WHEN_NOBODY_LISTENS = 10
+"""Of so many polls the feed is looked at once while there is no client."""
 RECONNECT_MS = 2000
 LOOK_EVERY = 1.0
 """Seconds between two looks whether a listener may still listen."""
@@ -30,14 +32,16 @@ class Dropped(Exception):
 
 
 class Client:
-    """One listener's queue."""
+    """One listener's queue of what comes after the entry ``known``."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, known: int) -> None:
         self._queue: asyncio.Queue[Entry | None] = asyncio.Queue(capacity + 1)
-        self._capacity = capacity
+        self._capacity, self._known = capacity, known
 
     def put(self, entry: Entry) -> bool:
         """Hand an entry over; False, and the end of the client, when the queue is full."""
+        if entry.id <= self._known:
+            return True
         full = self._queue.qsize() >= self._capacity
         self._queue.put_nowait(None if full else entry)
         return not full
@@ -78,7 +82,8 @@ class Hub:
 
     def wake(self) -> None:
         """Something was appended to the feed by this process."""
-        self._wake.set()
+        if self._clients:
+            self._wake.set()
 
     def end(self) -> None:
         """Let all clients go and take no more."""
@@ -89,7 +94,7 @@ class Hub:
 
     async def run(self) -> None:
         """Follow the feed for ever."""
-        self._position = await patiently("finding the feed's end", self._feed.end)
+        self._position = await self._end()
         self._started.set()
         while True:
             self._wake.clear()
@@ -98,10 +103,12 @@ class Hub:
                 self._position = entry.id
                 self._hand_out(entry)
             if len(page) < PAGE:
-                try:
-                    await asyncio.wait_for(self._wake.wait(), self._poll)
-                except TimeoutError:
-                    continue
+                looks = 1 if self._clients else WHEN_NOBODY_LISTENS
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), self._poll * looks)
+
+    async def _end(self) -> int:
+        return await patiently("finding the feed's end", self._feed.end)
 
     async def _missed(self, position: int) -> list[Entry]:
         return await patiently("reading what a client missed", lambda: self._feed.after(position, PAGE))
@@ -118,8 +125,10 @@ class Hub:
         Ends when the client is too slow or the process stops.
         """
         await self._started.wait()
-        client = Client(self._capacity)
-        position = self._position if last is None else last
+        if last is None:
+            last = self._position if self._ended else await self._end()
+        position = last
+        client: Client | None = None
         try:
             while not self._ended:
                 page = await self._missed(position)
@@ -131,7 +140,9 @@ class Hub:
                     break
                 if not page:
                     position = self._position  # what lay between is no longer kept
+            client = Client(self._capacity, position)
             self._clients.add(client)
+            self._wake.set()  # the reader may have taken its time, for nobody listened
             metrics.STREAM_CLIENTS.set(len(self._clients))
             if self._ended:
                 return
@@ -141,12 +152,12 @@ class Hub:
                 except TimeoutError:
                     yield None
                     continue
-                if entry.id > position:
-                    yield entry
+                yield entry
         except Dropped:
             return
         finally:
-            self._clients.discard(client)
+            if client is not None:
+                self._clients.discard(client)
             metrics.STREAM_CLIENTS.set(len(self._clients))
 
 

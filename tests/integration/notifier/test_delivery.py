@@ -31,12 +31,14 @@ WINDOW = timedelta(minutes=5)
 
 
 @asynccontextmanager
-async def working(engine: AsyncEngine, *, timeout: float = 5.0, lease: float = LEASE) -> AsyncIterator[Worker]:
+async def working(
+    engine: AsyncEngine, *, timeout: float = 5.0, lease: float = LEASE, poll: float = 0.05
+) -> AsyncIterator[Worker]:
     """A worker at work, with room for four attempts per subscription."""
     queue = Queue(engine, uuid.uuid4(), timedelta(seconds=lease))
     async with Webhook(exempt=(IPv4Network("127.0.0.0/8"),), timeout=timeout, connections=100) as webhook:
         worker = Worker(
-            queue, Grouped(engine, WINDOW), webhook, concurrency=100, per_endpoint=4, lease=lease, poll=0.05
+            queue, Grouped(engine, WINDOW), webhook, concurrency=100, per_endpoint=4, lease=lease, poll=poll
         )
         task = asyncio.create_task(worker.run())
         try:
@@ -171,6 +173,13 @@ async def test_receivers_that_hang_hold_up_nobody_else(engine: AsyncEngine, rece
         for n in range(10):
             assert len(receiver.at(f"hang{n}")) <= 4
         assert sum(len(receiver.at(f"hang{n}")) for n in range(10)) > 10
+
+
+async def test_what_had_no_room_is_made_as_soon_as_there_is_some(engine: AsyncEngine, receiver: Receiver) -> None:
+    await subscribe(engine, receiver.url("narrow"))
+    await plan(engine, 30)
+    async with working(engine, poll=3600.0):
+        await eventually(lambda: len(receiver.at("narrow")) == 30)
 
 
 async def test_during_a_rotation_both_secrets_verify(engine: AsyncEngine, receiver: Receiver, worker: Worker) -> None:

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.notifier import stream
 from services.notifier.store.feed import Feed, Happening, append, lock_appending
 from services.notifier.store.recalibrations import Recalibrations
 from services.notifier.store.tables import feed
@@ -176,6 +177,28 @@ async def test_a_client_that_does_not_keep_up_is_dropped_and_nobody_else(engine:
     assert len([entry async for entry in slow]) == 10
     await quick.aclose()
     assert hub.clients == 0
+    running.cancel()
+    await asyncio.wait({running})
+
+
+async def test_who_comes_after_a_silence_hears_at_once_what_happens_from_then_on(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told by another process, of which nothing wakes the reader; without clients it hardly looks."""
+    monkeypatch.setattr(stream, "WHEN_NOBODY_LISTENS", 100_000)
+    await tell(engine, 0, 1)
+    hub = Hub(Feed(engine), poll=0.05, capacity=1)
+    running = asyncio.create_task(hub.run())
+    await eventually(lambda: hub.position == 1)
+    await tell(engine, 1, 5)
+    listener = hub.listen(None, 10.0)
+    first = asyncio.create_task(anext(listener))
+    await eventually(lambda: hub.clients == 1)
+    await tell(engine, 6, 1)
+    entry = await asyncio.wait_for(first, 10)
+    assert entry is not None
+    assert json.loads(entry.data)["id"] == "r6"
+    await listener.aclose()
     running.cancel()
     await asyncio.wait({running})
 
