@@ -28,7 +28,7 @@ from shared.topics import DEALS, FRAMES, PLANS
 CONNECTIONS = 10
 LARGEST_OVERLAY = 2 * 1024 * 1024
 """Bytes of a request: a whole plan with its deals is less."""
-GATHER = 0.2
+GATHER = 0.4
 """Seconds in which what is to be shown gathers on a busy system: each partition's part is a transaction of its own."""
 LOOK_EVERY = 2.0
 """Seconds between looks whether the tables still hold what this process wrote."""

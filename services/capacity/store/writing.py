@@ -104,8 +104,10 @@ class WritingModels:
         """A transaction that brings the tables to offset ``upto`` of a partition; its ``start`` is where to begin."""
         place = {"topic": topic, "partition": partition}
         async with self._engine.begin() as connection:
-            await connection.execute(_FIRST_OFFSET, place)
-            start = (await connection.execute(_LOCK_OFFSET, place)).scalar_one()
+            start = await connection.scalar(_LOCK_OFFSET, place)
+            if start is None:
+                await connection.execute(_FIRST_OFFSET, place)
+                start = (await connection.execute(_LOCK_OFFSET, place)).scalar_one()
             yield Writing(connection, start)
             if upto > start:
                 await connection.execute(_MOVE_OFFSET, {**place, "next_offset": upto})
