@@ -69,15 +69,18 @@ class Levels:
         self._margins = Margins(plan, axis, tethers)
         self._delivery = Delivery(tethers, axis)
         self._work: dict[str, WorkState] = {}
+        self._changed: dict[CellKey, BookCell | None] = {}
         self._cut: _Cut | None = None
         self._present = period_of(axis.today)
         self._made: dict[Key, _Made] = {}
         self._moved: set[str] = set()
 
     def put(self, key: CellKey, cell: BookCell | None) -> None:
-        """The cell of ``key`` now sums to this; None: it is gone."""
-        if self._margins.put(key, cell):
-            self._cut = None
+        """The cell of ``key`` now sums to this; None: it is gone.
+
+        Levels are asked for seldom, and what is urgent waits for what is put here: the table follows when they are.
+        """
+        self._changed[key] = cell
 
     def pool(self, name: str, rows: Sequence[Position], overload_cost: Floats) -> None:
         """A pool's positions in all weeks shown, and what its overload costs by week of the axis."""
@@ -91,6 +94,10 @@ class Levels:
 
     def all(self, retention: Mapping[str, float]) -> list[Level]:
         """Every period with its segments and everything, in order; a level that stands as before is the same object."""
+        for key, cell in self._changed.items():
+            if self._margins.put(key, cell):
+                self._cut = None
+        self._changed.clear()
         numbers = self._margins.numbers
         cut = self._cut = self._cut or _cut_of(self._margins.keys, numbers)
         askings, asking, place = self._margins.askings, numbers[:, of.ASKING], numbers[:, of.PLACE]

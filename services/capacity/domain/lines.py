@@ -57,24 +57,27 @@ class Shapes:
 
     def _by_week(self, curves: Sequence[Floats], closing: Places) -> Floats:
         """The ``curves`` of the kernels begun in the weeks ``closing`` (by shape and time), by week."""
-        efforts, count, since = _table(curves, 0), self.count, self.since
-        which, longest = self._kernels[1][:, None], efforts.shape[1]
+        count, since = self.count, self.since
+        which = self._kernels[1][:, None]
         if since is None:
             # Each is a window of its curve, with nothing before and behind it.
-            windows = np.lib.stride_tricks.sliding_window_view(np.pad(efforts, ((0, 0), (count, count))), count, axis=1)
-            return windows[which, np.clip(count - closing, 0, count + longest)]
-        weeks = np.arange(count)
-        totals = np.pad(np.cumsum(efforts, axis=1), ((0, 0), (1, 0)))
+            efforts = _table(curves, 0, count)
+            windows = np.lib.stride_tricks.sliding_window_view(efforts, count, axis=1)
+            return windows[which, np.clip(count - closing, 0, efforts.shape[1] - count)]
+        efforts = _table(curves, 0)
+        longest, weeks = efforts.shape[1], np.arange(count)
+        totals = np.zeros((len(efforts), longest + 1))
+        np.cumsum(efforts, axis=1, out=totals[:, 1:])
         before = totals[which, np.clip(since - closing, 0, longest)]
         upto = totals[which[:, :, None], np.clip(weeks - closing[:, :, None] + 1, 0, longest)]
         return np.where(weeks >= since, upto - before[:, :, None], 0.0)
 
 
-def _table(rows: Sequence[Floats], least: int) -> Floats:
-    """Rows of their own lengths, ``least`` or more, with nothing behind them."""
-    table = np.zeros((len(rows), max((len(row) for row in rows), default=least)))
+def _table(rows: Sequence[Floats], least: int, around: int = 0) -> Floats:
+    """Rows of their own lengths, ``least`` or more, with nothing behind them, and ``around`` more on both sides."""
+    table = np.zeros((len(rows), max((len(row) for row in rows), default=least) + 2 * around))
     for number, row in enumerate(rows):
-        table[number, : len(row)] = row
+        table[number, around : around + len(row)] = row
     return table
 
 
