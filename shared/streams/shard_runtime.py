@@ -29,7 +29,7 @@ from shared.streams.writer import FencedWriter
 
 log = structlog.get_logger(__name__)
 
-SHARE_WHEN_CAUGHT_UP = 0.5
+SHARE_WHEN_CAUGHT_UP = 1 / 3
 """Of the time, that flushes may take while there is nothing to read, if their role does not allow more anyway."""
 
 
@@ -45,6 +45,7 @@ class Slot:
     barrier: Barrier | None
     flushed: dict[TP, int] = field(default_factory=dict)
     cost: float = 0.0
+    wrote: float = 0.0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     flusher: asyncio.Task[None] | None = None
@@ -208,13 +209,10 @@ class ShardRuntime(Runtime):
             self.fail(error)
 
     async def _pause(self, slot: Slot, started: float) -> None:
-        """Until ``flush_every`` after the last flush began, longer when flushes would take more than their share.
-
-        That share is small while there is something to read, which flushes hold up, and larger when there is not.
-        """
+        """Until the next flush may begin; while there is something to read, which flushes hold up, later than else."""
         spent = sum(other.cost for other in self._slots.values())
         every, share = self._role.flush_every, self._role.flush_share
-        await asyncio.sleep(started + max(every, spent / max(SHARE_WHEN_CAUGHT_UP, share)) - perf_counter())
+        await asyncio.sleep(started + least_between(every, share, spent, slot.wrote) - perf_counter())
         until = started + spent / share
         while (left := until - perf_counter()) > 0 and self._behind():  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(min(left, every))
@@ -233,11 +231,12 @@ class ShardRuntime(Runtime):
         slot.flushing_since = started = perf_counter()
         packed = slot.writer.busy_seconds
         records = slot.shard.flush(self._clock.now())
-        slot.cost = perf_counter() - started
+        slot.cost, slot.wrote = (written := perf_counter()) - started, 0.0
         if records:
             with tracing.batch_span(f"{self.name} flush", records, shard=slot.number):
                 await slot.writer.write(records)
             slot.cost += slot.writer.busy_seconds - packed
+            slot.wrote = perf_counter() - written
             metrics.FLUSH_SECONDS.labels(self.name).observe(perf_counter() - started)
             metrics.FLUSH_RECORDS.labels(self.name).inc(len(records))
         slot.flushing_since = None
@@ -258,3 +257,12 @@ class ShardRuntime(Runtime):
         await super().close()
         for number in list(self._slots):
             await self._drop(number)
+
+
+def least_between(every: float, share: float, spent: float, wrote: float) -> float:
+    """Seconds from the beginning of a flush to that of the next: ``every``, or more for flushes to keep to their share.
+
+    The last ones ``spent`` so much processor time; and ``wrote`` is how long the last transaction took. On a busy
+    machine that is long because everything waits for processors: then fewer transactions are less to wait for.
+    """
+    return max(every, max(spent, wrote) / max(SHARE_WHEN_CAUGHT_UP, share))
