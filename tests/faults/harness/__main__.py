@@ -17,10 +17,15 @@ def main() -> int:
     parser.add_argument("number", type=int, nargs="?", default=20, help="how many faults")
     parser.add_argument("--seed", type=int, default=None, help="of a run to be repeated; else any")
     parser.add_argument("--only", action="append", default=[], choices=sorted(FAULTS), help="a kind; may be repeated")
+    parser.add_argument("--minutes", type=float, default=None, help="begin no fault later than this; else do all")
     given = parser.parse_args()
     seed = random.randrange(10**6) if given.seed is None else given.seed
     console = Console(soft_wrap=not sys.stdout.isatty())
-    outcomes = asyncio.run(suite(given.number, seed, given.only, lambda line: console.print(line, highlight=False)))
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False)
+
+    outcomes = asyncio.run(suite(given.number, seed, given.only, say, given.minutes))
     show(outcomes, seed, console)
     differences = [difference for outcome in outcomes for difference in outcome.differences]
     for difference in differences[:20]:

@@ -194,12 +194,20 @@ def show(outcomes: Sequence[Outcome], seed: int, console: Console) -> None:
     console.print(table)
 
 
-async def suite(number: int, seed: int, only: Sequence[str], say: Callable[[str], None]) -> list[Outcome]:
-    """So many faults; ends early with the first that is not survived. The outcomes so far in any case."""
+async def suite(
+    number: int, seed: int, only: Sequence[str], say: Callable[[str], None], minutes: float | None = None
+) -> list[Outcome]:
+    """So many faults; ends early with the first that is not survived. The outcomes so far in any case.
+
+    No fault begins later than ``minutes`` after the system has started.
+    """
     outcomes: list[Outcome] = []
     async with running(seed, say) as run:
-        outcomes = run.outcomes
+        outcomes, started = run.outcomes, time.monotonic()
         for kind in deck(number, random.Random(seed), only):
+            if minutes is not None and outcomes and time.monotonic() - started > 60 * minutes:
+                say(f"{minutes:g} minutes are over; {len(outcomes)} of {number} faults were done")
+                break
             outcome = await run.one(kind)
             if outcome.differences:
                 return outcomes
