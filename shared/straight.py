@@ -42,6 +42,8 @@ class StraightApp(FastAPI):
 
     def go_straight(self, *paths: str) -> None:
         """Let the routes of ``paths``, templates as they were declared, go straight. Call it when all are included."""
+        passed_by = {cast("object", one.cls) for one in self.user_middleware} - {Observed}
+        assert not passed_by, f"a straight route would pass by {passed_by}"
         found = [context for context in iter_route_contexts(self.routes) if context.path in paths]
         assert {context.path for context in found} == set(paths), f"no such routes: {paths}"
         for context in found:
@@ -100,6 +102,8 @@ def _answer_of(context: RouteContext) -> Answer:
     guards = [(guard.name, guard.call) for guard in needs.dependencies]
     assert all(hasattr(call, "scopes") for _, call in guards), f"{context.path} needs more than a scope"
     call, name = needs.call, needs.request_param_name
+    assert name is not None, f"{context.path} does not take its request"
+    assert all(part.field_info.annotation is str for part in needs.path_params), f"{context.path} takes more than words"
 
     async def answer(request: Request) -> Response:
         given = dict(request.path_params)

@@ -166,7 +166,7 @@ class TableReader:
                 for records in fetched.values():
                     for record in records:
                         self._on_record(record)
-                if self._gather and not self._awaited:
+                if fetched and self._gather and not self._awaited:
                     await asyncio.sleep(self._gather)
         except Exception as error:  # noqa: BLE001 - it ends the process
             # Without this table the process would go on with stale or missing entries.

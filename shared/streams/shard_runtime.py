@@ -29,6 +29,8 @@ from shared.streams.writer import FencedWriter
 
 log = structlog.get_logger(__name__)
 
+LONGEST_COUNTED = 0.1
+"""Seconds of a transaction that say how busy the machine is; one that takes longer waits for the broker itself."""
 SHARE_WHEN_CAUGHT_UP = 1 / 3
 """Of the time, that flushes may take while there is nothing to read, if their role does not allow more anyway."""
 
@@ -263,6 +265,7 @@ def least_between(every: float, share: float, spent: float, wrote: float) -> flo
     """Seconds from the beginning of a flush to that of the next: ``every``, or more for flushes to keep to their share.
 
     The last ones ``spent`` so much processor time; and ``wrote`` is how long the last transaction took. On a busy
-    machine that is long because everything waits for processors: then fewer transactions are less to wait for.
+    machine that is long because everything waits for processors: then fewer transactions are less to wait for. A broker
+    that was away makes nobody wait once it is back.
     """
-    return max(every, max(spent, wrote) / max(SHARE_WHEN_CAUGHT_UP, share))
+    return max(every, max(spent, min(wrote, LONGEST_COUNTED)) / max(SHARE_WHEN_CAUGHT_UP, share))

@@ -115,8 +115,8 @@ class Role:
     ``begin`` says of a shard, by state topic, from which offset on its state is a fold; it is asked when the tables are
     read, and what it does not name, or has been trimmed since, is read from where the topic begins.
     ``gather``: seconds after a fetch in which the next may gather; what comes after a pause is taken at once.
-    ``flush_every`` is the time between flushes in seconds; the process spends at most ``flush_share`` of its time on
-    them, so under load they come less often.
+    ``flush_every`` is the time between flushes in seconds; while there is something to read the process spends at most
+    ``flush_share`` of its time on them, else at most a third if that is more, so under load they come less often.
     """
 
     name: str

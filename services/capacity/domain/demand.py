@@ -102,6 +102,9 @@ class Demand:
 
     def replace(self, actual: Mapping[str, Actual]) -> None:
         """What was reported of these deals stands instead of their curves; replaces what was reported before."""
+        for pool in self._plan.pools:
+            if self._apart.replaced(pool):  # of what was reported until now no cell may speak any more
+                self._moved[pool] = math.inf
         for asking in self._apart.replace(actual):
             self._groups[asking].on.clear()
             self._dirty_groups.add(asking)

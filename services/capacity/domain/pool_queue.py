@@ -2,7 +2,7 @@
 
 On a busy system every frame would otherwise wait for all of the pools that changed meanwhile, and the one that was
 tipped with them. What moved most goes first, and while something moved far, little else goes with it, so that the next
-frame is soon there. What waits gains with every frame, so that nothing waits for ever.
+frame is soon there. What waits gains with every turn, so that nothing waits for ever.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 _FAR: Final = 0.05
 """Share of a week's capacity: who moved by so much is not to be kept waiting by those who moved less."""
 _PATIENCE: Final = 0.05
-"""Share of a week's capacity: waiting for one frame counts as much as having moved by so much."""
+"""Share of a week's capacity: waiting for one turn counts as much as having moved by so much."""
 _BESIDE: Final = 6
 """One in so many of a frame's pools may have moved little, while others move far."""
 _LONG: Final = 40

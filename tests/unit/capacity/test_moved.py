@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.capacity.domain.actuals import Actual
 from services.capacity.domain.axis import axis_of
 from services.capacity.domain.book import Book
 from services.capacity.domain.demand import Demand
@@ -89,3 +90,20 @@ def test_where_a_decision_withholds_a_deal_it_is_not_known() -> None:
     assert followed.demand.moved("licences") == 0.0
     followed.demand.withhold({})
     assert followed.demand.moved("eng") == math.inf, "it asks again, which no changed cell says"
+
+
+def test_where_a_report_stands_for_a_deal_or_did_so_it_is_not_known() -> None:
+    """A deal that goes takes with it what was reported of it, of which its cell says nothing."""
+    followed = Followed()
+    followed.sell({"crm/1": deal(1, Line("basic", quantity=2.0))})
+    followed.demand.replace({"crm/1": Actual(left={"eng": ("2026-W16", 500.0)})})
+    followed.demand.refresh()
+    for pool in PLAN.pools:
+        followed.demand.settled(pool)
+    before = followed.asked("eng")
+    assert followed.demand.moved("eng") == math.inf
+    followed.sell({"crm/1": None})
+    followed.demand.replace({})
+    followed.demand.refresh()
+    assert np.abs(followed.asked("eng") - before).max() > 30, "hours of the report"
+    assert followed.demand.moved("eng") == math.inf
