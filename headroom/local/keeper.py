@@ -35,9 +35,10 @@ class Keeper:
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more; returns when nothing is being started."""
+        """Look no more; returns when nothing is being started. One that never began has nothing to end."""
         self._stopping.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _look(self) -> None:
         pause = LOOK_EVERY

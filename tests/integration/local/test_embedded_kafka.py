@@ -58,6 +58,11 @@ def test_a_broker_that_ends_by_itself_is_started_again(broker: EmbeddedKafka) ->
         broker.restart()
 
 
+def test_a_keeper_that_never_began_stops_in_peace() -> None:
+    """As when Ctrl-C comes just before it begins."""
+    Keeper({}, lambda what: None).stop()
+
+
 async def test_topics_are_not_made_by_asking_for_them(broker: EmbeddedKafka) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
     await admin.start()

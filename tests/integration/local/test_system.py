@@ -118,8 +118,8 @@ def test_ctrl_c_during_the_start_ends_it_in_peace(once: str) -> None:
             up.send_signal(signal.SIGINT)
             break
     said += [line for line in up.stderr if not line.startswith("import time:")]
-    assert up.wait(60) == 130
     text = "".join(said)
+    assert up.wait(60) == 130, text
     assert "Traceback" not in text
     assert "Stopped" in text
 
