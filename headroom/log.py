@@ -1,20 +1,29 @@
 """The log as an operator reads it: a partition from some offset up to its present end, committed records only."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiokafka
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    KafkaError,
+    NotCoordinatorForGroupError,
+)
 
 from shared.errors import NotReady
 from shared.kafka import connection_options
 from shared.settings import KafkaSettings
 from shared.streams.shards import Record
 from shared.topics import Topic
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -96,6 +105,21 @@ async def ends(kafka: KafkaSettings, topic: Topic, partitions: int) -> list[int]
     finally:
         await consumer.stop()
     return [int(found[tp]) for tp in tps]
+
+
+async def about_group(ask: Callable[[], Awaitable[T]], within: float = 20.0) -> T:
+    """The answer to a question about a group, asked again for as long as no broker keeps the group's places yet.
+
+    The first such question in a broker's life makes it create the topic in which it keeps them. Raises ``KafkaError``.
+    """
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            return await ask()
+        except (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError, GroupLoadInProgressError):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.1)
 
 
 @asynccontextmanager

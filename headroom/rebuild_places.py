@@ -9,20 +9,21 @@ it is.
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import aiokafka
-import msgspec
 from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError
 from msgspec.structs import replace
 
-from headroom.log import Partition, admin, ends
+from headroom.log import Partition, about_group, admin, ends
 from shared.errors import NotReady
 from shared.kafka import connection_options
 from shared.schemas import episode
 from shared.schemas.envelope import headers
 from shared.settings import KafkaSettings
+from shared.streams.dead_letters import UNREADABLE
 from shared.streams.shards import Outgoing
 from shared.streams.topology import partition_counts
 from shared.streams.writer import FencedWriter
@@ -52,9 +53,9 @@ class SetBack:
 
 
 async def committed(kafka: KafkaSettings, group: str) -> dict[tuple[str, int], int]:
-    """What a role's group has committed, by physical topic and partition."""
+    """What a role's group has committed, by physical topic and partition; raises a ``KafkaError``."""
     async with admin(kafka) as client:
-        found = await client.list_consumer_group_offsets(kafka.topic_prefix + group)
+        found = await about_group(partial(client.list_consumer_group_offsets, kafka.topic_prefix + group))
     return {(tp.topic, tp.partition): place.offset for tp, place in found.items() if place.offset >= 0}
 
 
@@ -145,7 +146,7 @@ async def _read_on(log: Partition, rows: dict[bytes, bytes]) -> None:
 
 def _furthest(rows: dict[bytes, bytes]) -> int:
     known = -1
-    with suppress(msgspec.MsgspecError, ValueError):
+    with suppress(*UNREADABLE):
         known = episode.decode_evaluated(rows.get(episode.EVALUATED_KEY, b"")).frame
     return max([known, *_applied(rows).values()])
 
@@ -155,7 +156,7 @@ def _applied(rows: dict[bytes, bytes]) -> dict[bytes, int]:
     applied = {}
     for key, value in rows.items():
         if key.startswith(b"["):
-            with suppress(msgspec.MsgspecError, ValueError):
+            with suppress(*UNREADABLE):
                 applied[key] = episode.decode(value).applied
     return applied
 

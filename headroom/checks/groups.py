@@ -7,13 +7,14 @@ the fold says in its marks how far it is; project and triggers only say it thems
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 from aiokafka.errors import KafkaError
 
 from headroom.checks.finding import Finding
 from headroom.checks.services import Answered
-from headroom.log import Partition, admin, ends
+from headroom.log import Partition, about_group, admin, ends
 from headroom.rebuild_places import COMMITTING, committed
 from shared.errors import HeadroomError
 from shared.schemas import cell as cells
@@ -118,7 +119,7 @@ async def _members(kafka: KafkaSettings) -> dict[str, int]:
     async with admin(kafka) as client:
         for name in ROLES:
             # One group a request: aiokafka cannot read an answer about several.
-            (answer,) = await client.describe_consumer_groups([kafka.topic_prefix + name])
+            (answer,) = await about_group(partial(client.describe_consumer_groups, [kafka.topic_prefix + name]))
             (group,) = answer.to_object()["groups"]
             found[name] = len(group["members"])
     return found

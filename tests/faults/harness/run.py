@@ -126,14 +126,20 @@ class Run:
             load.resume()
 
     async def _read_anew(self) -> list[Difference]:
-        async with Log(self.reconciler.log.kafka, topics=COMPACTED) as fresh:
-            await fresh.catch_up()
+        """Both readings are of one moment, for what was held back for its turn may be told between two looks."""
+        log = self.reconciler.log
+        async with Log(log.kafka, topics=COMPACTED) as fresh:
+
+            async def of_one_moment() -> bool:
+                await log.catch_up()
+                await fresh.catch_up()
+                return all(log.ends[place] == end for place, end in fresh.ends.items())
+
+            await eventually(of_one_moment, within=AT_REST_WITHIN, what="a moment at which nothing is written")
         return [
             difference
             for topic in COMPACTED
-            for difference in missing_and_extra(
-                topic.name, fresh.tables[topic].items(), self.reconciler.log.tables[topic].items()
-            )
+            for difference in missing_and_extra(topic.name, fresh.tables[topic].items(), log.tables[topic].items())
         ]
 
 
