@@ -61,3 +61,11 @@ def owned(folder: Path) -> Iterator[None]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Hold ``file`` alone meanwhile; who else wants it waits. The kernel lets go of it whatever ends its holder."""
+    with file.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -11,15 +11,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
 from headroom.local.children import tail
+from headroom.local.folders import locked
 from shared.errors import HeadroomError, NotReady
 
 LISTING = Path(__file__).with_name("kafka-jars.sha256")
@@ -67,7 +67,7 @@ def ensure_jars(cache: Path | None = None, progress: Progress | None = None, lis
     cache = cache or user_cache_path("headroom")
     cache.mkdir(parents=True, exist_ok=True)
     folder = cache / f"kafka-{edition}"
-    with _locked(cache / f"kafka-{edition}.lock"):
+    with locked(cache / f"kafka-{edition}.lock"):
         if not folder.exists():
             staging = Path(tempfile.mkdtemp(prefix="fetching-", dir=cache))
             try:
@@ -191,12 +191,3 @@ def say_progress(arrived: int, total: int) -> None:
         sys.stderr.flush()
     elif arrived in {0, total}:
         sys.stderr.write(f"{text}\n")
-
-
-@contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    import fcntl  # not on Windows, where Kafka is not started by us either
-
-    with file.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

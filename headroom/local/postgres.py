@@ -18,10 +18,12 @@ from pathlib import Path
 
 from headroom.local.children import spawn, stop, tail
 from headroom.local.embedded import EmbeddedServer
-from headroom.local.folders import temporary_folder
+from headroom.local.folders import locked, temporary_folder
 from shared.errors import ConfigurationError, NotReady
 
 ACCOUNT = "pgserver"
+CACHE = Path("/var/cache/headroom")
+"""Where root keeps what the account must be able to read."""
 SUPERUSER = "postgres"
 _SOCKET = ".s.PGSQL.5432"
 _LONGEST_SOCKET_PATH = 100  # the system's limit is 103 (macOS) or 107 (Linux) bytes
@@ -70,7 +72,7 @@ class EmbeddedPostgres(EmbeddedServer):
         return self.url_of(name)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        account = _account()
+        account = account_to_run_as()
         binaries = _binaries(account)
         self._prepare_folders(account)
         if not (self._cluster / "PG_VERSION").exists():
@@ -185,13 +187,27 @@ def _socket_folder(cluster: Path) -> Path:
     return (_SHORT if _SHORT.is_dir() else Path(tempfile.gettempdir())) / f"headroom-pg-{digest}"
 
 
-def _account() -> _Account:
+def account_to_run_as() -> _Account:
     """Ourselves, or the unprivileged account when we are root."""
     if os.geteuid() != 0:
         return _Account()
+    entry = _known_account() or _made_account()
+    return _Account(entry.pw_uid, entry.pw_gid)
+
+
+def _known_account() -> pwd.struct_passwd | None:
     try:
-        entry = pwd.getpwnam(ACCOUNT)
+        return pwd.getpwnam(ACCOUNT)
     except KeyError:
+        return None
+
+
+def _made_account() -> pwd.struct_passwd:
+    """The account, made by us or a moment ago by another start: useradd looks before it locks, two would make two."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with locked(CACHE / "account.lock"):
+        if (made := _known_account()) is not None:
+            return made
         try:
             subprocess.run(["useradd", "--system", ACCOUNT], capture_output=True, text=True, check=True)
         except (OSError, subprocess.CalledProcessError) as failure:
@@ -200,8 +216,7 @@ def _account() -> _Account:
                 why=f"PostgreSQL refuses to run as root; useradd says: {getattr(failure, 'stderr', failure)}",
                 do=f"Make it (useradd {ACCOUNT}), run as another user, or set HEADROOM_DATABASE_URL",
             ) from failure
-        entry = pwd.getpwnam(ACCOUNT)
-    return _Account(entry.pw_uid, entry.pw_gid)
+        return pwd.getpwnam(ACCOUNT)
 
 
 def _package_binaries() -> Path:
@@ -222,7 +237,7 @@ def _binaries(account: _Account) -> Path:
         return packaged
     version = hashlib.sha256(str((packaged.stat().st_mtime_ns, packaged)).encode()).hexdigest()[:12]
     package = packaged.parents[1]
-    copy = Path("/var/cache/headroom") / f"postgresql-{version}"
+    copy = CACHE / f"postgresql-{version}"
     if not copy.exists():
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.parent.chmod(0o755)

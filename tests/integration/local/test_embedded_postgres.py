@@ -1,9 +1,12 @@
 """The embedded database: reached over its socket, keeps its data over restarts, never outlives us."""
 
 import os
+import pwd
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -11,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from headroom.local import postgres
 from headroom.local.folders import temporary_folder
 from headroom.local.postgres import EmbeddedPostgres
 from shared.errors import ConfigurationError
@@ -73,6 +77,18 @@ def test_a_folder_closed_to_the_servers_account_is_refused_with_a_way_out(folder
     folder.chmod(0o700)
     with pytest.raises(ConfigurationError, match="may not pass through"):
         EmbeddedPostgres(folder / "pg").start()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root must run the server as somebody else")
+def test_starts_at_the_same_time_make_the_account_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"pgtest{secrets.token_hex(4)}"
+    monkeypatch.setattr(postgres, "ACCOUNT", name)
+    try:
+        with ThreadPoolExecutor(4) as starts:
+            accounts = list(starts.map(lambda _: postgres.account_to_run_as(), range(4)))
+        assert {account.user for account in accounts} == {pwd.getpwnam(name).pw_uid}
+    finally:
+        subprocess.run(["userdel", name], check=True, capture_output=True)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
