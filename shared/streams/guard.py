@@ -68,6 +68,7 @@ READ: dict[Callable[..., Any], str] = {
     Fetcher.fetched_records: "be4348896b9b66af",
     Fetcher.seek_to: "f0ba6aba6c22ef83",
     Fetcher._create_fetch_waiter: "61d840568746477e",
+    Fetcher._get_actions_per_node: "1dab2cf937d165d0",
     FetchResult.getall: "3e717e30de5068d5",
     FetchResult.check_assignment: "b5340df67e3f330f",
     PartitionRecords._unpack_records: "b803e6d46480732c",

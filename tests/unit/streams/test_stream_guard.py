@@ -1,8 +1,10 @@
 """The guard lets what was read pass, and nothing else."""
 
+import inspect
 from importlib.metadata import distribution
 
 import pytest
+from aiokafka.consumer.fetcher import Fetcher
 from faust.transport.consumer import Consumer
 
 from shared.errors import ConfigurationError
@@ -27,6 +29,14 @@ def test_a_changed_function_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "READ", guard.READ | {perform_seek: read})
     with pytest.raises(ConfigurationError, match="perform_seek"):
         guard.check_versions()
+
+
+def test_whatever_uses_the_wait_that_fetching_sets_was_read() -> None:
+    """It counts for the next request only if it is looked at anew for each."""
+    functions = [function for _, function in inspect.getmembers(Fetcher, inspect.isfunction)]
+    users = {function for function in functions if "._fetch_max_wait_ms" in inspect.getsource(function)}
+    assert users - {Fetcher.__init__} == {Fetcher._get_actions_per_node}
+    assert Fetcher._get_actions_per_node in guard.READ
 
 
 def test_a_changed_compiled_source_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
