@@ -131,6 +131,7 @@ class Hub:
         client: Client | None = None
         try:
             while not self._ended:
+                handed_out = self._position  # all up to here was committed before the query, so is in it if it is kept
                 page = await self._missed(position)
                 for entry in page:
                     position = entry.id
@@ -139,7 +140,7 @@ class Hub:
                 if len(page) < PAGE and position >= self._position:
                     break
                 if not page:
-                    position = self._position  # what lay between is no longer kept
+                    position = max(position, handed_out)  # what lay between is no longer kept
             client = Client(self._capacity, position)
             self._clients.add(client)
             self._wake.set()  # the reader may have taken its time, for nobody listened

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.notifier import stream
-from services.notifier.store.feed import Feed, Happening, append, lock_appending
+from services.notifier.store.feed import Entry, Feed, Happening, append, lock_appending
 from services.notifier.store.recalibrations import Recalibrations
 from services.notifier.store.tables import feed
 from services.notifier.stream import Hub
@@ -199,6 +199,49 @@ async def test_who_comes_after_a_silence_hears_at_once_what_happens_from_then_on
     assert entry is not None
     assert json.loads(entry.data)["id"] == "r6"
     await listener.aclose()
+    running.cancel()
+    await asyncio.wait({running})
+
+
+class HeldFeed(Feed):
+    """A feed whose answer to the task ``held`` is kept back, once it is read, until ``go`` is set."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        super().__init__(engine)
+        self.held: asyncio.Task[Entry | None] | None = None
+        self.read, self.go = asyncio.Event(), asyncio.Event()
+
+    async def after(self, last: int, limit: int) -> list[Entry]:
+        page = await super().after(last, limit)
+        if asyncio.current_task() is self.held:
+            self.read.set()
+            await self.go.wait()
+        return page
+
+
+async def test_what_is_committed_while_a_client_joins_is_heard(engine: AsyncEngine) -> None:
+    """The client's query sees nothing; before its answer is there the hub reads and hands out what came after it."""
+    await tell(engine, 0, 1)
+    feed = HeldFeed(engine)
+    hub = Hub(feed, poll=0.02)
+    running = asyncio.create_task(hub.run())
+    await eventually(lambda: hub.position == 1)
+    quick, joining = hub.listen(1, 10.0), hub.listen(1, 10.0)
+    heard = asyncio.create_task(anext(quick))  # while somebody listens the hub reads on
+    await eventually(lambda: hub.clients == 1)
+    feed.held = first = asyncio.create_task(anext(joining))
+    await asyncio.wait_for(feed.read.wait(), 10)
+    await tell(engine, 1, 1)
+    await heard
+    assert hub.position == 2
+    await tell(engine, 2, 1)
+    await anext(quick)
+    assert hub.position == 3
+    feed.go.set()
+    entries = [await asyncio.wait_for(first, 10), await asyncio.wait_for(anext(joining), 10)]
+    assert [entry and json.loads(entry.data)["id"] for entry in entries] == ["r1", "r2"]
+    await quick.aclose()
+    await joining.aclose()
     running.cancel()
     await asyncio.wait({running})
 
