@@ -8,7 +8,7 @@ import asyncio
 import random
 import signal
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
 from aiokafka.admin import AIOKafkaAdminClient
@@ -28,6 +28,10 @@ SHARDED = ("normalise", "fold")
 COMPACTED = (DEALS, REPORTS, CELLS, POSITIONS, FORECASTS, EPISODES)
 
 
+KillPoint = tuple[str, str]
+"""A process by name, and a point of it."""
+
+
 class Void(Exception):
     """The fault did not come about, so that surviving it says nothing."""
 
@@ -40,13 +44,27 @@ class Scene:
     load: Load
     receiver: Receiver
     dice: random.Random
+    passed: set[KillPoint] = field(default_factory=set)
+    """The points at which a process has been killed."""
+    _turns: list[KillPoint] = field(default_factory=list)
+
+    def next_point(self) -> KillPoint:
+        """Each point in its turn, in an order that is drawn anew when all have been had."""
+        if not self._turns:
+            self._turns = sorted((name, point) for name, points in killpoints.POINTS.items() for point in points)
+            self.dice.shuffle(self._turns)
+        return self._turns.pop()
+
+    def put_back(self, point: KillPoint) -> None:
+        """It was not passed; its turn comes again after all others."""
+        self._turns.insert(0, point)
 
     async def alive(self) -> None:
         """Wait until a deal that is sent now has gone all the way: from the door to a webhook and to the API."""
         before = self.receiver.probes
         # Each time the other way, so that each time there is something to tell.
         units = 20.0 if before % 2 == 0 else 0.0
-        await self.load.events([self.load.probe(units)])
+        await self.load.probe(units)
         await eventually(lambda: self.receiver.probes > before, within=RECOVERS_WITHIN, what="a probe's webhook")
         hours = units * plan.NEEDS[plan.PROBE][0][1]
         await eventually(lambda: self._shows(hours), within=RECOVERS_WITHIN, every=0.1, what="a probe in the API")
@@ -78,9 +96,19 @@ Fault = Callable[[Scene], Awaitable[str]]
 
 async def kill_at_a_point(scene: Scene) -> str:
     """``kill -9`` exactly before or after an effect becomes durable."""
-    name = scene.dice.choice(sorted(killpoints.POINTS))
-    point, passing = scene.dice.choice(killpoints.POINTS[name]), scene.dice.randint(1, 4)
-    await _die_at(scene, name, point, passing)
+    name, point = scene.next_point()
+    publishing, passing = None, scene.dice.randint(1, 4)
+    if point in killpoints.PUBLISHING:
+        publishing, passing = asyncio.create_task(scene.load.new_plan()), 1
+    try:
+        await _die_at(scene, name, point, passing)
+    except Void:
+        scene.put_back((name, point))
+        raise
+    finally:
+        if publishing is not None:
+            await publishing
+    scene.passed.add((name, point))
     return f"{name} at {point}, passing {passing}"
 
 

@@ -29,17 +29,22 @@ RESTORE = ("fenced", "restored")
 OFFSETS = ("before-offsets", "after-offsets")
 SINK = ("before-storing", "stored")
 DELIVERY = ("leased", "before-sending", "answered", "settled")
-RELAY = ("relay-begin", "relay-sent", "relay-committed", "relay-marked")
-DOOR = ("before-append", "appended")
+RELAY = ("relay-begin", "relay-produced", "relay-sent", "relay-committing", "relay-committed", "relay-marked")
+ANSWERS = ("before-answer", "answer-stored")
+"""Of an owner's answer, before and after the transaction that keeps it."""
+DOOR = ("before-append", "handed-over", "appended")
+"""Of what is sent to the door: not yet handed to Kafka's client; handed over and not acknowledged; acknowledged."""
+PUBLISHING = ("plan-begin", "plan-sent", "plan-committed")
+"""Of the transaction that publishes a plan; passed only while one is published."""
 
 POINTS = {
-    "door": DOOR,
+    "door": DOOR + PUBLISHING,
     "normalise": WRITER + FLUSH + OFFSETS,
     "fold": WRITER + FLUSH,
     "project": WRITER + FLUSH,
     "triggers": WRITER + FLUSH,
     "views": SINK + OFFSETS,
-    "notifier": SINK + OFFSETS + DELIVERY + RELAY,
+    "notifier": SINK + OFFSETS + DELIVERY + RELAY + ANSWERS,
 }
 """The points that a process under load passes again and again, by its name in the system."""
 
@@ -150,9 +155,15 @@ def put_into_writers(points: Points, prefix: str = "") -> None:
 
 
 def put_into_door(points: Points) -> None:
+    from aiokafka import AIOKafkaProducer
+
     from services.ingest.store.inbox import Inbox
 
     points.around(Inbox, "append", "before-append", "appended")
+    # The door's transactions are those of its plans; all else that it sends are events.
+    points.around(AIOKafkaProducer, "send", after="handed-over")
+    points.around(AIOKafkaProducer, "begin_transaction", "plan-begin")
+    points.around(AIOKafkaProducer, "commit_transaction", "plan-sent", "plan-committed")
 
 
 def put_into_views(points: Points) -> None:
@@ -164,6 +175,7 @@ def put_into_views(points: Points) -> None:
 def put_into_notifier(points: Points) -> None:
     from services.notifier.channels.webhook import Webhook
     from services.notifier.consumer import RecalibrationSink
+    from services.notifier.store.answers import Answers
     from services.notifier.store.outbox import Turn
     from services.notifier.store.queue import Queue
 
@@ -171,6 +183,7 @@ def put_into_notifier(points: Points) -> None:
     points.around(Webhook, "send", "before-sending", "answered")
     points.around(Queue, "settle", after="settled")
     points.around(Turn, "mark_sent", after="relay-marked")
+    points.around(Answers, "give", "before-answer", "answer-stored")
     take = Queue.take
 
     async def taken(self: Queue, **values: Any) -> Any:

@@ -51,6 +51,7 @@ class Load:
         self._dice = random.Random(seed)
         self.acknowledged = Acknowledged()
         self.attempts = 0
+        self._probes = 0
         self._number = 0
         self._poison = 0
         self._held: list[dict[str, Any]] = []
@@ -77,8 +78,8 @@ class Load:
 
     @property
     def taken(self) -> int:
-        """How many events have been acknowledged."""
-        return len(self.acknowledged.events)
+        """How many events of the load have been acknowledged; the harness's own probes are none of it."""
+        return len(self.acknowledged.events) - self._probes
 
     def check(self) -> None:
         """Raise what ended a sender, if one has ended: a load that is over proves nothing."""
@@ -284,14 +285,15 @@ class Load:
         data = {"kind": "capacity", "pool": pool, "week": week, "amount": hours, "withdrawn": dice.random() < 0.2}
         return self._event("com.headroom.capacity.reported", f"{pool}-{dice.randrange(2)}", data)
 
-    def probe(self, quantity: float) -> dict[str, Any]:
-        """The harness's own deal, which overloads the pool ``probe`` or does not."""
+    async def probe(self, quantity: float) -> None:
+        """Send the harness's own deal, which overloads the pool ``probe`` or does not, until the door has it."""
         data = {
             "stage": "won",
             "close": _close(plan.FIRST_CLOSE),
             "lines": [{"product": plan.PROBE, "quantity": quantity}],
         }
-        return self._event("com.headroom.deal.changed", "probe", data)
+        await self.events([self._event("com.headroom.deal.changed", "probe", data)])
+        self._probes += 1
 
 
 def _close(week: int) -> str:

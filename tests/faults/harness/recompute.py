@@ -128,6 +128,25 @@ def hours_asked(deals: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], tup
     return asked
 
 
+def money(deals: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[float, float]]:
+    """What is closed and what is expected, by quarter and segment and (``*``) of all segments."""
+    sums: dict[tuple[str, str], tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
+    for deal in deals:
+        if deal["deleted"] or deal["close"] is None or deal["stage"] == "lost":
+            continue
+        day = date.fromisoformat(deal["close"])
+        for segment in (deal["segment"], "*"):
+            key = f"{day.year}-Q{(day.month + 2) // 3}", segment
+            for line in deal["lines"]:
+                closed, expected = sums[key]
+                amount = line.get("amount") or 0.0
+                if deal["stage"] == "won":
+                    sums[key] = closed + amount, expected
+                else:
+                    sums[key] = closed, expected + amount * _chance(deal, line)
+    return sums
+
+
 def _chance(deal: Mapping[str, Any], line: Mapping[str, Any]) -> float:
     """A line's own probability, else its deal's, else its stage's, which is none while nobody has said a stage."""
     for said in (line.get("probability"), deal["probability"]):

@@ -168,6 +168,12 @@ class Reconciler:
         rows = [record["forecast"] for record in self.log.table(topics.FORECASTS).values()]
         found = {(row["period"], row["segment"]): row for row in rows}
         yield from same("forecasts", found, self.judged.table.forecasts)
+        wanted = recompute.money(self.inbox.deals().values())
+        for key in found.keys() | wanted.keys():
+            row, sums = found.get(key, {}), wanted.get(key, (0.0, 0.0))
+            for name, value in zip(("closed", "expected", "bookings"), (*sums, sum(sums)), strict=True):
+                if not isclose(row.get(name, 0.0), value, rel_tol=1e-8, abs_tol=1e-6):
+                    yield Difference("lost", "forecasts", f"{key}: {name} is {row.get(name)}, not {value}")
 
     def _hours(self) -> Iterator[Difference]:
         """Base, booked and expected hours and capacity of every position, added up line by line."""

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.table import Table
 
-from tests.faults.harness import plan
+from tests.faults.harness import killpoints, plan
 from tests.faults.harness.differences import Difference, missing_and_extra
-from tests.faults.harness.faults import COMPACTED, DECK, FAULTS, RECOVERS_WITHIN, Scene, Void
+from tests.faults.harness.faults import COMPACTED, DECK, FAULTS, RECOVERS_WITHIN, KillPoint, Scene, Void
 from tests.faults.harness.load import Load
 from tests.faults.harness.log import Log
 from tests.faults.harness.receiver import Receiver
@@ -177,6 +177,10 @@ def deck(number: int, dice: random.Random, only: Sequence[str] = ()) -> list[str
     return cards[:number]
 
 
+def _named(before: str, points: set[KillPoint]) -> str:
+    return before + ", ".join(f"{point} of {name}" for name, point in sorted(points)) if points else ""
+
+
 def show(outcomes: Sequence[Outcome], seed: int, console: Console) -> None:
     """The table: what was done how often, what it cost, and how long it took to be alive again."""
     table = Table(title=f"Faults under load, seed {seed}")
@@ -218,7 +222,9 @@ async def suite(
             if outcome.differences:
                 return outcomes
         outcomes[-1].differences += await run.at_rest(anew=True)
-        load = run.scene.load
+        load, passed = run.scene.load, run.scene.passed
+        every = {(name, point) for name, points in killpoints.POINTS.items() for point in points}
+        say(f"killed at {len(passed)} of {len(every)} points" + _named(" but not at ", every - passed))
         say(
             f"{load.taken} events acknowledged, {len(run.reconciler.inbox.poison)} poisonous, "
             f"{len(run.reconciler.judged.told)} transitions, {len(run.scene.receiver.acknowledged)} acknowledged, "

@@ -6,15 +6,17 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from tests.faults.harness import plan, recompute
 from tests.faults.harness.differences import missing_and_extra, same
-from tests.faults.harness.faults import DECK, FAULTS
-from tests.faults.harness.killpoints import Points
+from tests.faults.harness.faults import DECK, FAULTS, Scene
+from tests.faults.harness.killpoints import POINTS, Points
+from tests.faults.harness.load import Load
 from tests.faults.harness.log import Seen
-from tests.faults.harness.run import deck
+from tests.faults.harness.run import Broken, Run, deck
 from tests.faults.harness.system import weeks_ahead
 
 
@@ -90,6 +92,43 @@ def test_every_twenty_faults_hold_every_kind() -> None:
     drawn = deck(40, random.Random(1))
     assert Counter(drawn[:20]) == Counter(drawn[20:]) == Counter(DECK)
     assert set(deck(5, random.Random(1), ["compaction"])) == {"compaction"}
+
+
+def test_each_kill_point_has_its_turn_before_any_comes_again() -> None:
+    every = [(name, point) for name, points in POINTS.items() for point in points]
+    scene = Scene(Mock(), Mock(), Mock(), random.Random(1))
+    first = scene.next_point()
+    scene.put_back(first)
+    drawn = [scene.next_point() for _ in every]
+    assert Counter(drawn) == Counter(every)
+    assert drawn[-1] == first
+    assert scene.next_point() in every
+
+
+async def test_a_fault_without_load_is_void(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The harness's own probe is no load."""
+
+    async def nothing(*_: Any) -> str:
+        return "nothing"
+
+    load = Load(Mock(), 1)
+    load.attempts = 10**6
+    for name in ("events", "new_plan"):
+        monkeypatch.setattr(load, name, nothing)
+    scene = Scene(Mock(), load, Mock(), random.Random(1))
+    for name in ("ready", "attempts"):
+        monkeypatch.setattr(scene, name, nothing)
+
+    async def alive() -> None:
+        load.acknowledged.events.add(f"probe {len(load.acknowledged.events)}")
+        await load.probe(1.0)
+
+    monkeypatch.setattr(scene, "alive", alive)
+    monkeypatch.setitem(FAULTS, "nothing", nothing)
+    run = Run(1, lambda _: None, scene, Mock())
+    with pytest.raises(Broken, match="nothing did not come about in 4 tries"):
+        await run.one("nothing")
+    assert run.voided == 4
 
 
 def event(number: int, kind: str, subject: str, **data: Any) -> Seen:
@@ -185,3 +224,15 @@ def test_a_decision_counts_once_and_until_it_lapses() -> None:
     decided.take([Seen(0, offset, b"r1", json.dumps(said).encode(), {}) for offset in range(2)])
     assert decided.added(datetime(2026, 3, 30, 8, 59, tzinfo=UTC)) == {("build", "2026-W18"): 5.0}
     assert not decided.added(datetime(2026, 3, 30, 9, 1, tzinfo=UTC))
+
+
+def test_money_is_added_up_by_quarter_and_segment() -> None:
+    line = {"product": "basic", "quantity": 2, "amount": 100.0}
+    won = recompute.NOTHING_SAID | {"close": "2026-04-27", "stage": "won", "segment": "smb", "lines": [line]}
+    opened = won | {"stage": "commit", "segment": "", "close": "2026-07-01", "lines": [line, {"product": "basic"}]}
+    assert recompute.money([won, opened, won | {"stage": "lost"}, won | {"deleted": True}]) == {
+        ("2026-Q2", "smb"): (100.0, 0.0),
+        ("2026-Q2", "*"): (100.0, 0.0),
+        ("2026-Q3", ""): (0.0, 70.0),
+        ("2026-Q3", "*"): (0.0, 70.0),
+    }
