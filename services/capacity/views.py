@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TypeVar
 
+import structlog
+
 from services.capacity import metrics
 from services.capacity.store.projection import Projection
 from services.capacity.store.writing import Changes, Writing, WritingModels
@@ -24,8 +26,11 @@ from shared.schemas.plan import Plan
 from shared.schemas.position import Position, WorkState
 from shared.schemas.published_plan import decode as decode_plan
 from shared.schemas.trace import passage_in
+from shared.streams.dead_letters import UNREADABLE
 from shared.streams.shards import Batch, Record
 from shared.topics import DEALS, FRAMES, Topic
+
+_log = structlog.get_logger(__name__)
 
 Done = TypeVar("Done")
 Frames = list[tuple[int, Frame]]
@@ -171,13 +176,27 @@ def fold(frames: Sequence[tuple[int, Frame]]) -> Changes | None:
 
 
 def last_of_each(records: Iterable[Record]) -> tuple[list[Deal], list[str]]:
-    """The newest state of each deal in a run of records, and the ids whose record was taken back."""
-    newest: dict[bytes, bytes | None] = {}
-    for record in records:
-        if record.key is not None:
-            newest[record.key] = record.value
-    deals = [decode_deal(value) for value in newest.values() if value is not None]
-    return deals, [key.decode() for key, value in newest.items() if value is None]
+    """The newest state of each deal in a run of records, and the ids whose record was taken back.
+
+    A record that cannot be read changes nothing: the one before it counts, until the deal is written again. Its letter
+    is the fold's, or the normaliser's, which read every deal too, and end when there are too many.
+    """
+    deals: list[Deal] = []
+    dropped: list[str] = []
+    known: set[bytes] = set()
+    for record in reversed(list(records)):
+        if record.key is None or record.key in known:
+            continue
+        try:
+            if record.value is None:
+                dropped.append(record.key.decode())
+            else:
+                deals.append(decode_deal(record.value))
+        except UNREADABLE as error:
+            _log.error("the record of a deal cannot be read and is passed over", offset=record.offset, why=str(error))
+        else:
+            known.add(record.key)
+    return deals, dropped
 
 
 class PublishedPlans:

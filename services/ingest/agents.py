@@ -8,11 +8,22 @@ between commit and acknowledgement: they come again too, and the merge finds tha
 are not written twice; dead letters and signals are, with the same event ids, which readers drop. A paused former
 owner that wakes up is refused by the broker, because the new owner has taken over the shard's transactional id.
 
-Deals are kept as the bytes last written, so a restore is copying and an idle deal costs its JSON and no more.
+Deals are kept as the bytes last written, so a restore is copying and an idle deal costs its JSON and no more. Each is
+read once when all are there, where its rate is filled.
+
+A deal whose last record cannot be read has a dead letter, and counts as none: the next change begins it anew, with the
+fields and stamps of what is said from then on and no older ones, for nobody knows which those were. Its version must
+not start over, because views keep the row with the highest and history would name two states by one: it goes on from
+the milliseconds of that change's arrival, which no count of changes reaches. Killed before that is committed: the
+broken record is still the last, and the same change begins the deal anew with the same version. Killed after: the deal
+is known. What was said only before is lost until its source says the object again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 import msgspec
 from aiokafka.partitioner import murmur2
@@ -31,9 +42,26 @@ from shared.schemas.envelope import Headers, headers
 from shared.schemas.report import Report
 from shared.schemas.signal import Signal
 from shared.schemas.trace import NOWHERE, Passage, trace_in
-from shared.streams.dead_letters import dead_letter
+from shared.streams.dead_letters import UNREADABLE, BrokenLimit, dead_letter
 from shared.streams.shards import Batch, Outgoing, Record, Role, Table
 from shared.topics import DEALS, HISTORY, INBOX, REPORTS, SIGNALS, Topic
+
+BROKEN: Final = "broken-deals.v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A record of ``deals.v1`` that is the last of its deal and cannot be read, for its letter.
+
+    Without its headers, for deals are kept without; the letter of the fold, if it cannot read it either, has them.
+    """
+
+    offset: int
+    key: bytes
+    value: bytes
+    why: str
+    headers: Sequence[tuple[str, bytes]] = ()
+    timestamp: int = 0
 
 
 class ReportTable:
@@ -43,13 +71,17 @@ class ReportTable:
         self._newest: dict[bytes, Report] = {}
 
     def put(self, record: Record) -> None:
-        """Note a record of ``reports.v1``."""
+        """Note a record of ``reports.v1``; one that cannot be read is as none.
+
+        The projection reads it too, counts it and writes its letter. The one before it is forgotten with it, or the
+        same report, said again to replace the broken record, would be nothing new.
+        """
         if record.key is None:
             return
-        if record.value is None:
-            self._newest.pop(record.key, None)
-        else:
-            self._newest[record.key] = reports.decode(record.value)
+        self._newest.pop(record.key, None)
+        if record.value is not None:
+            with suppress(*UNREADABLE):
+                self._newest[record.key] = reports.decode(record.value)
 
     def newest(self, key: bytes) -> Report | None:
         return self._newest.get(key)
@@ -72,6 +104,10 @@ class NormaliseShard:
         self._known_reports = known_reports
         self._partitions = partitions
         self._deals: dict[bytes, bytes] = {}
+        # Where each deal's last record lies, until all are restored; and those that could not be read.
+        self._places: dict[bytes, int] = {}
+        self._lost: dict[bytes, Lost] = {}
+        self._limit = BrokenLimit()
         self._rates = Rates()
         self._changed: dict[bytes, Outgoing] = {}
         self._others: list[Outgoing] = []
@@ -87,7 +123,30 @@ class NormaliseShard:
         # Once live, what appears on deals.v1 is what this shard wrote itself.
 
     def restored(self, ends: Mapping[Topic, int]) -> None:
-        """Nothing to derive: the deals are the state."""
+        """Read every deal once: put aside those that cannot be, fill the rates of the others."""
+        rates = self._rates_now()
+        lost: list[Lost] = []
+        for key, value in self._deals.items():
+            try:
+                deal = deals.decode(value)
+            except UNREADABLE as error:
+                lost.append(Lost(self._places[key], key, value, str(error)))
+            else:
+                self._renew(key, deal, rates)
+        if rates.currency is not None:
+            self._rates = rates
+        self._places.clear()
+        for one in sorted(lost, key=lambda one: one.offset):
+            self._put_aside(one)
+
+    def _put_aside(self, lost: Lost) -> None:
+        """Only the last record of a deal comes here, so that a good one or a tombstone after it takes it out."""
+        batch = Batch(DEALS, self._number, [lost], lost.offset + 1, restoring=True)
+        self._limit.broken(batch, lost, lost.why)
+        del self._deals[lost.key]
+        self._lost[lost.key] = lost
+        # A former owner may have ended before its letter was written, or have written it: it has the same id each time.
+        self._others.append(dead_letter(batch, lost, BROKEN, lost.why, again=True))
 
     @property
     def waiting(self) -> bool:
@@ -110,8 +169,10 @@ class NormaliseShard:
                 continue
             if record.value is None:
                 self._deals.pop(record.key, None)
+                self._places.pop(record.key, None)
             else:
                 self._deals[record.key] = record.value
+                self._places[record.key] = record.offset
 
     def _take_in(self, batch: Batch) -> None:
         for record in batch.records:
@@ -145,8 +206,16 @@ class NormaliseShard:
             raise Unusable("wrong-key", f"{change.deal_id!r} belongs to partition {self._partition(key)}")
         deal, outcome = merge(None if known is None else deals.decode(known), change)
         if deal is not None:
+            if key in self._lost:
+                self._begin_anew(deal, self._lost.pop(key), passage)
             self._write(key, filled(deal, self._rates), passage)
         return outcome
+
+    def _begin_anew(self, deal: Deal, lost: Lost, passage: Passage) -> None:
+        """Over all restarts one transaction replaces a broken record; the letter in it is the one that is counted."""
+        deal.version = max(deal.version, passage.arrived)
+        batch = Batch(DEALS, self._number, [lost], lost.offset + 1)
+        self._others.append(dead_letter(batch, lost, BROKEN, lost.why))
 
     def _write(self, key: bytes, deal: Deal, passage: Passage = NOWHERE) -> None:
         """The deal as it is now, and one more line of its history."""
@@ -182,12 +251,15 @@ class NormaliseShard:
             return
         self._rates = rates
         for key, value in self._deals.items():
-            if b'"currency"' not in value:
-                continue
-            deal = deals.decode(value)
-            renewed = filled(deal, rates)
-            if renewed is not deal:
-                self._write(key, msgspec.structs.replace(renewed, version=deal.version + 1))
+            if b'"currency"' in value:
+                self._renew(key, deals.decode(value), rates)
+
+    def _renew(self, key: bytes, deal: Deal, rates: Rates) -> None:
+        if rates.currency is None:
+            return
+        renewed = filled(deal, rates)
+        if renewed is not deal:
+            self._write(key, msgspec.structs.replace(renewed, version=deal.version + 1))
 
     def _partition(self, key: bytes) -> int:
         return int((murmur2(key) & 0x7FFFFFFF) % self._partitions)

@@ -38,10 +38,11 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 class Deal(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """A deal as the CRM last said it.
 
-    ``id`` is ``source/object``; ``version`` counts the changes the normaliser wrote; ``deleted`` deals stay as a
-    record so that a late event of the same deal does not revive it. ``close`` is the day the deal is expected to
-    close, or closed; ``engaged`` the day work on it began. ``fields`` holds each field's stamp, ``time`` the newest
-    of them in ms. A line's segment, custom flag, type and probability default to the deal's.
+    ``id`` is ``source/object``; ``version`` counts the changes the normaliser wrote, and leaps where it had to begin a
+    deal anew; ``deleted`` deals stay as a record so that a late event of the same deal does not revive it. ``close`` is
+    the day the deal is expected to close, or closed; ``engaged`` the day work on it began. ``fields`` holds each
+    field's stamp, ``time`` the newest of them in ms. A line's segment, custom flag, type and probability default to the
+    deal's.
     """
 
     id: str

@@ -110,6 +110,13 @@ def test_only_the_last_state_of_a_deal_is_written() -> None:
     assert last_of_each(records) == ([made("a", 2)], ["b"])
 
 
+def test_a_deal_that_cannot_be_read_stays_as_it_was_until_it_is_written_again() -> None:
+    one, broken, other = Written(0, b"a", deal.encode(made("a", 1))), Written(1, b"a", b"{}"), Written(2, b"\xff", None)
+    assert last_of_each([broken, other]) == ([], [])
+    assert last_of_each([one, broken]) == ([made("a", 1)], [])
+    assert last_of_each([one, broken, Written(3, b"a", deal.encode(made("a", 2)))]) == ([made("a", 2)], [])
+
+
 def test_plans_are_known_once_they_are_read() -> None:
     plans = PublishedPlans()
     assert plans.get("p@1") is None
