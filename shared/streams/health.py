@@ -57,7 +57,11 @@ class Health:
         self.last_progress = self.now()
 
     def problem(self) -> str | None:
-        """Why this process should end itself, or None."""
+        """Why this process should end itself, or None.
+
+        Not when one partition stands still while others move: whether it is stuck, or waits for a restore or its turn,
+        is not known here. The alert HeadroomLagStuck tells of each.
+        """
         now = self.now()
         if self._since_rebalance is not None:
             waited = now - self._since_rebalance

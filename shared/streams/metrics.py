@@ -26,7 +26,10 @@ CONSUMER_LAG = Gauge(
     registry=stream_series,
 )
 RECORDS_APPLIED = Counter(
-    "headroom_records_applied_total", "Records applied.", ["role", "topic"], registry=stream_series
+    "headroom_records_applied_total",
+    "Records applied; 0 from the partition's assignment on.",
+    ["role", "topic", "partition"],
+    registry=stream_series,
 )
 BATCH_RECORDS = Histogram(
     "headroom_batch_records",

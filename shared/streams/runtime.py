@@ -57,6 +57,9 @@ class Runtime(ABC):
             # Faust would log this and try again with partitions half taken.
             self.fail(error)
             raise
+        for tp in starts:
+            # There from now on: what is never applied would else have no series that could stand still.
+            metrics.RECORDS_APPLIED.labels(self.name, self.topics[tp.topic].name, tp.partition)
         self.health.settled()
         metrics.REBALANCES.labels(self.name).inc()
         log.info("partitions assigned", role=self.name, partitions=_by_topic(assigned, self.prefix), kept=kept)
@@ -135,8 +138,8 @@ class Runtime(ABC):
             metrics.CONSUMER_LAG.remove(self.name, topic, partition)
         self.health.lag = lag
 
-    def count(self, topic: Topic, records: Sequence[Record]) -> None:
-        metrics.RECORDS_APPLIED.labels(self.name, topic.name).inc(len(records))
+    def count(self, tp: TP, records: Sequence[Record]) -> None:
+        metrics.RECORDS_APPLIED.labels(self.name, self.topics[tp.topic].name, tp.partition).inc(len(records))
         metrics.BATCH_RECORDS.labels(self.name).observe(len(records))
 
 

@@ -163,7 +163,7 @@ class ShardRuntime(Runtime):
             restoring = slot.barrier is not None
             slot.shard.apply(Batch(topic, slot.number, records, fetched.next_offset, restoring))
             slot.changed.set()
-            self.count(topic, records)
+            self.count(fetched.tp, records)
             slot.read += len(records)
         slot.applied[fetched.tp] = fetched.next_offset
         self.health.progressed()

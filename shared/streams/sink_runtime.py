@@ -64,7 +64,7 @@ class SinkRuntime(Runtime):
             with tracing.batch_span(f"{self.name} {topic.name}", records):
                 await self._sink.apply(Batch(topic, tp.partition, records, fetched.next_offset))
             self._storing = False
-            self.count(topic, records)
+            self.count(tp, records)
         if tp in self._applied:  # a rebalance may have taken it away meanwhile
             self._applied[tp] = max(fetched.next_offset, self._applied[tp])
         self.health.progressed()

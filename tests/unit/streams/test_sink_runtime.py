@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from faust.types import TP
 
 from shared.settings import KafkaSettings
+from shared.streams import metrics
 from shared.streams.health import Health
 from shared.streams.shards import Batch, SinkRole
 from shared.streams.sink_runtime import SinkRuntime
@@ -57,3 +58,14 @@ async def test_it_may_wait_for_its_database_at_the_start() -> None:
     health.lag["input", 0] = 3
     time += 10_000.0
     assert runtime.problem() is not None, "it is behind, does not move, and does not wait for anything"
+
+
+async def test_what_is_applied_has_a_series_of_each_partition_before_the_first_record() -> None:
+    sink = Away()
+    sink.back.set()
+    runtime = SinkRuntime(SinkRole("idle", (INPUT,), sink), KafkaSettings(), Health(), lambda error: None)
+    runtime.log = Ends()  # type: ignore[assignment]
+    await runtime.plan(frozenset({TP("input", 0), TP("input", 1)}), 1)
+    samples = [sample for family in metrics.RECORDS_APPLIED.collect() for sample in family.samples]
+    mine = [sample for sample in samples if sample.labels["role"] == "idle" and sample.name.endswith("_total")]
+    assert {sample.labels["partition"]: sample.value for sample in mine} == {"0": 0.0, "1": 0.0}
