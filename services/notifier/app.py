@@ -75,6 +75,7 @@ class Notifier:
             per_endpoint=sending.per_endpoint,
             lease=sending.lease,
             poll=sending.poll,
+            clock=settings.clock.clock(),
         )
         self.hub = Hub(self._feed, poll=sending.poll)
         self._relay = Relay(self._outbox, lambda: FencedWriter(settings.kafka, RELAY_ID), poll=sending.poll)

@@ -12,7 +12,7 @@ from services.notifier import metrics
 from services.notifier.store.recalibrations import Arrival, Recalibrations
 from shared.db import patiently
 from shared.schemas import recalibration as records
-from shared.schemas.trace import passage_in
+from shared.schemas.trace import happened_in, passage_in
 from shared.streams.dead_letters import UNREADABLE, BrokenLimit, dead_letter
 from shared.streams.shards import Batch, Outgoing, Record
 
@@ -72,4 +72,4 @@ def _arrival(record: Record) -> Arrival:
         # PostgreSQL has no such character; nothing that writes recalibrations has a use for it.
         raise ValueError("the record has a NUL character")
     recorded = datetime.fromtimestamp(record.timestamp / 1000, UTC)
-    return Arrival(records.decode(value), recorded, passage_in(record.headers))
+    return Arrival(records.decode(value), recorded, passage_in(record.headers), happened_in(record.headers))

@@ -10,10 +10,11 @@ import asyncio
 import random
 import uuid
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from opentelemetry.trace import SpanKind
+from prometheus_client import Histogram
 
 from services.notifier import metrics
 from services.notifier.channels.webhook import Webhook
@@ -22,7 +23,7 @@ from services.notifier.domain.schedule import Delivered, judge
 from services.notifier.store.grouped import Grouped
 from services.notifier.store.queue import Attempt, Leased, Queue, Settlement, outcome
 from shared import tracing
-from shared.clock import WallClock
+from shared.clock import Clock, WallClock
 from shared.db import DATABASE_ERRORS, patiently
 
 RELEASE_WITHIN = 2.0
@@ -46,10 +47,12 @@ class Worker:
         per_endpoint: int,
         lease: float,
         poll: float,
+        clock: Clock | None = None,
     ) -> None:
+        """``clock`` is the system's, by which sources tell their time; wall time if not given."""
         self._queue, self._grouped, self._webhook = queue, grouped, webhook
         self._concurrency, self._per_endpoint, self._lease, self._poll = concurrency, per_endpoint, lease, poll
-        self._clock = WallClock()
+        self._clock, self._system_clock = WallClock(), clock or WallClock()
         self._under_way: dict[int, uuid.UUID] = {}
         self._over: asyncio.Queue[Settlement] = asyncio.Queue()
         self._wake = asyncio.Event()
@@ -161,9 +164,9 @@ class Worker:
         metrics.ATTEMPTS.labels(leased.channel, said).inc()
         metrics.ATTEMPT_SECONDS.labels(leased.channel).observe(one.attempt.took.total_seconds())
         if held and isinstance(verdict, Delivered):
-            metrics.LATENCY.observe(max(0.0, (self._clock.now() - leased.recorded).total_seconds()))
-            if leased.arrived is not None:
-                metrics.RECEIVED_TO_DELIVERY.observe(max(0.0, (self._clock.now() - leased.arrived).total_seconds()))
+            _observe(metrics.LATENCY, leased.recorded, self._clock)
+            _observe(metrics.RECEIVED_TO_DELIVERY, leased.arrived, self._clock)
+            _observe(metrics.EVENT_TO_DELIVERY, leased.happened, self._system_clock)
         else:
             trace = {} if leased.trace is None else {"trace_id": leased.trace.decode().split("-")[1]}
             log.info(
@@ -174,3 +177,9 @@ class Worker:
                 reason=verdict.reason,
                 **trace,
             )
+
+
+def _observe(latency: Histogram, since: datetime | None, clock: Clock) -> None:
+    """How long it is since then; nothing where that is not known."""
+    if since is not None:
+        latency.observe(max(0.0, (clock.now() - since).total_seconds()))

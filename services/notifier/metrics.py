@@ -38,6 +38,12 @@ RECEIVED_TO_DELIVERY = Histogram(
     buckets=_SECONDS,
     registry=notifier_series,
 )
+EVENT_TO_DELIVERY = Histogram(
+    "headroom_notifier_event_to_delivery_seconds",
+    "From the source's own time of the newest deal to the delivery of what it tipped, by the system's clock.",
+    buckets=(0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 86400),
+    registry=notifier_series,
+)
 PENDING = Gauge(
     "headroom_notifier_deliveries_pending",
     "Deliveries that are due, will be tried again, or gather what is told together.",

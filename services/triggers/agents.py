@@ -95,6 +95,8 @@ class TriggersShard:
         self._restored = False
         self._silent = 0
         self._begin_said = 0
+        self._book_time = 0
+        """Newest source time (ms) of a deal in the last whole projection."""
         self._limit = BrokenLimit()
         self._lost: dict[bytes, tuple[Record, Batch, str]] = {}
         self._letters: list[Outgoing] = []
@@ -182,12 +184,24 @@ class TriggersShard:
         metrics.EVALUATION_SECONDS.observe(perf_counter() - started)
         metrics.FRAMES_EVALUATED.inc()
         metrics.AS_OF.set(frame.now.timestamp())
+        happened = self._happened(frame)
         self._evaluated = record.offset
         self._silent += 1
         for change in changes:
-            yield from _written(change, frame.now, passage_in(record.headers))
+            yield from _written(change, frame.now, passage_in(record.headers), happened)
         if changes:
             self._measure()
+
+    def _happened(self, frame: Frame) -> int:
+        """The source's time of the newest deal if this projection's is the first to have it, 0: it brought no newer.
+
+        The first of all is as old as it likes, and what is told late (a backfill) has no newest one: both say nothing
+        about how long anything takes. Time that passes brings recalibrations about without any deal.
+        """
+        known, newest = self._book_time, frame.book_time
+        if not frame.more:
+            self._book_time = max(known, newest)
+        return newest if newest > known > 0 else 0
 
     def _take_over(self, record: Record, batch: Batch) -> None:
         key = record.key or b""
@@ -218,6 +232,7 @@ class TriggersShard:
             frame = self._read(record, batch)
             if isinstance(frame, Frame) and frame.plan:
                 self._evaluation.pass_over(frame, record.offset)
+                self._happened(frame)
 
     def _replace_lost(self) -> None:
         """Rows whose last record is broken: each gets its letter and is written anew, as a new beginning.
@@ -273,14 +288,15 @@ def _taken_in_at(record: Record) -> datetime:
     return datetime.fromtimestamp(record.timestamp / 1000, UTC)
 
 
-def _written(change: Change, now: datetime, passage: Passage) -> Iterator[Outgoing]:
+def _written(change: Change, now: datetime, passage: Passage, happened: int = 0) -> Iterator[Outgoing]:
     told = change.told
     yield _row(change.episode, now)
     if told is not None:
         metrics.TRANSITIONS.labels(told.kind, told.severity).inc()
         trace = {} if passage.trace is None else {"trace_id": passage.trace.decode().split("-")[1]}
         _log.info(told.kind, scope=told.scope, trigger=told.trigger, summary=told.summary, why=change.reason, **trace)
-        told_headers = headers(recalibration.TYPE, told.event_id, SOURCE, now, passage.trace, passage.arrived)
+        carried = passage.trace, passage.arrived, happened
+        told_headers = headers(recalibration.TYPE, told.event_id, SOURCE, now, *carried)
         yield Outgoing(RECALIBRATIONS, 0, told.id.encode(), recalibration.encode(told), told_headers)
     for gone in change.forgotten:
         yield Outgoing(RECALIBRATIONS, 0, gone.encode(), None)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from shared.schemas.trace import ARRIVED_HEADER, TRACEPARENT_HEADER
+from shared.schemas.trace import ARRIVED_HEADER, HAPPENED_HEADER, TRACEPARENT_HEADER
 
 Headers = list[tuple[str, bytes]]
 
@@ -17,10 +17,12 @@ def headers(
     time: datetime | None = None,
     traceparent: bytes | None = None,
     arrived: int = 0,
+    happened: int = 0,
 ) -> Headers:
     """Kafka headers of one event of ``event_type`` (``headroom.deal.v1``), unique by ``source`` and ``event_id``.
 
-    ``traceparent`` and ``arrived`` (ms of wall time, 0: unknown) are what ``shared.schemas.trace`` says of them.
+    ``traceparent``, ``arrived`` (ms of wall time, 0: unknown) and ``happened`` (ms of the system's clock, 0: unknown)
+    are what ``shared.schemas.trace`` says of them.
     """
     made: Headers = [
         ("ce_specversion", SPECVERSION),
@@ -33,6 +35,8 @@ def headers(
         made.append(("ce_time", time.isoformat().encode()))
     if arrived:
         made.append((ARRIVED_HEADER, str(arrived).encode()))
+    if happened:
+        made.append((HAPPENED_HEADER, str(happened).encode()))
     if traceparent:
         made.append((TRACEPARENT_HEADER, traceparent))
     return made

@@ -1,9 +1,10 @@
 """What travels with an event beside its data: its trace (W3C ``traceparent``) and when the door took it in.
 
-Both are Kafka headers, so what is on the log before them and after them reads the same. Where many changes become one
-record (a mark, a frame) it carries the **trace of the newest** of them and the **arrival of the oldest**: the one says
-where to look on, the other is what a latency must be measured from. So of changes that share a flush one trace goes on
-to the webhook and the others end at the flush that took them in.
+On a recalibration also when what brought it about happened, by its source. All are Kafka headers, so what is on the log
+before them and after them reads the same. Where many changes become one record (a mark, a frame) it carries the **trace
+of the newest** of them and the **arrival of the oldest**: the one says where to look on, the other is what a latency
+must be measured from. So of changes that share a flush one trace goes on to the webhook and the others end at the flush
+that took them in.
 """
 
 import re
@@ -17,8 +18,14 @@ TRACEPARENT_HEADER = "ce_traceparent"
 ARRIVED_HEADER = "headroom_arrived"
 """Wall time of the event's record in the inbox, in milliseconds; wall time also where the system's clock is virtual."""
 
+HAPPENED_HEADER = "headroom_happened"
+"""The source's own time of the newest deal, in ms of the system's clock, on what came of the first frame with it."""
+
 LOOK = 32
 """Records of a batch that are looked at for a trace, newest first: a number that does not grow with the batch."""
+
+_DIGITS = 14
+"""Of milliseconds: more would be a moment that is no datetime any more."""
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
@@ -68,8 +75,18 @@ def trace_in(headers: Sequence[tuple[str, bytes]]) -> bytes | None:
 
 def passage_in(headers: Sequence[tuple[str, bytes]]) -> Passage:
     """What the headers of one record carry."""
-    arrived = next((value for name, value in headers if name == ARRIVED_HEADER), b"")
-    return Passage(trace_in(headers), int(arrived) if arrived.isdigit() else 0)
+    return Passage(trace_in(headers), _milliseconds(headers, ARRIVED_HEADER))
+
+
+def happened_in(headers: Sequence[tuple[str, bytes]]) -> int:
+    """The source's own time that the headers of one record carry, 0: none."""
+    return _milliseconds(headers, HAPPENED_HEADER)
+
+
+def _milliseconds(headers: Sequence[tuple[str, bytes]], name: str) -> int:
+    """The moment under ``name``; 0 when there is none, or none that a clock of ours will ever show."""
+    said = next((value for key, value in headers if key == name), b"")
+    return int(said) if said.isdigit() and len(said) <= _DIGITS else 0
 
 
 def passage_of(records: Sequence[Carrier]) -> Passage:

@@ -103,15 +103,19 @@ class Deliveries:
     async def replay(self, key: int) -> Delivery | None:
         """Begin a delivery anew, due at once, with the same event id; None when its subscription is not enabled.
 
-        One that is pending already is only made due; an attempt under way is left to end.
+        One that is pending already is only made due; an attempt under way is left to end. What is sent again because
+        somebody wishes so says nothing about how long a change takes to its delivery.
         """
+        pending = deliveries.c.state == "pending"
         active = sa.exists().where(subscriptions.c.id == deliveries.c.subscription, subscriptions.c.enabled)
         again = (
             sa.update(deliveries)
             .where(deliveries.c.id == key, active)
             .values(
                 state="pending",
-                attempts=sa.case((deliveries.c.state == "pending", deliveries.c.attempts), else_=0),
+                attempts=sa.case((pending, deliveries.c.attempts), else_=0),
+                arrived=sa.case((pending, deliveries.c.arrived)),
+                happened=sa.case((pending, deliveries.c.happened)),
                 due=sa.func.clock_timestamp(),
                 ended=None,
                 reason="replayed",

@@ -50,7 +50,8 @@ LEASE = sa.text("""
     FROM due, subscriptions
     WHERE deliveries.id = due.id AND subscriptions.id = deliveries.subscription
     RETURNING deliveries.id, deliveries.subscription, deliveries.event, deliveries.body, deliveries.attempts,
-              deliveries.recorded, deliveries.trace, deliveries.arrived, subscriptions.url, subscriptions.channel
+              deliveries.recorded, deliveries.trace, deliveries.arrived, deliveries.happened,
+              subscriptions.url, subscriptions.channel
 """)
 
 
@@ -77,7 +78,8 @@ SETTLE = sa.text("""
 class Leased:
     """A delivery to attempt now. ``attempts`` were made before in this round; ``active`` secrets all sign.
 
-    ``trace`` is that of the change that brought it about, ``arrived`` the wall time at which the door took that in.
+    ``trace`` is that of the change that brought it about, ``arrived`` the wall time at which the door took that in, and
+    ``happened`` its source's own time, by the system's clock.
     """
 
     id: int
@@ -91,6 +93,7 @@ class Leased:
     active: Sequence[Secret]
     trace: bytes | None = None
     arrived: datetime | None = None
+    happened: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,8 @@ class Queue:
                 row.recorded,
                 active.get(row.subscription, []),
                 row.trace.encode() if row.trace else None,
-                datetime.fromtimestamp(row.arrived / 1000, UTC) if row.arrived else None,
+                _moment(row.arrived),
+                _moment(row.happened),
             )
             for row in rows
         ]
@@ -202,6 +206,10 @@ class Queue:
             "waits": [one.verdict.after if isinstance(one.verdict, Again) else None for one in settlements],
         }
         return set((await connection.execute(SETTLE, values)).scalars())
+
+
+def _moment(milliseconds: int | None) -> datetime | None:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
 
 
 def outcome(verdict: Verdict) -> str:

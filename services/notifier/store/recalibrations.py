@@ -27,11 +27,15 @@ OPEN = STATES["firing"] + STATES["mitigated"]
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One record of the log: the recalibration, the wall time of its record, and what it carries on."""
+    """One record of the log: the recalibration, the wall time of its record, and what it carries on.
+
+    ``happened`` is the source's own time of what brought it about, in ms of the system's clock, 0: unknown.
+    """
 
     recalibration: Recalibration
     recorded: datetime
     passage: Passage = NOWHERE
+    happened: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +213,7 @@ def _delivery(arrival: Arrival, subscription: object, body: str) -> dict[str, ob
         "recorded": arrival.recorded,
         "trace": None if arrival.passage.trace is None else arrival.passage.trace.decode(),
         "arrived": arrival.passage.arrived or None,
+        "happened": arrival.happened or None,
         "state": "pending",
     }
 

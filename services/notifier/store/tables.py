@@ -102,6 +102,7 @@ deliveries = sa.Table(
     sa.Column("recorded", _MOMENT, nullable=False, comment="wall time of the record on the log"),
     sa.Column("trace", sa.Text, comment="traceparent of the change that brought it about"),
     sa.Column("arrived", sa.BigInteger, comment="wall time (ms) at which the door took that change in"),
+    sa.Column("happened", sa.BigInteger, comment="the source's own time (ms, system's clock) of that change"),
     sa.Column("state", sa.Text, nullable=False, comment="pending, delivered, given-up"),
     sa.Column(
         "attempts", sa.Integer, nullable=False, server_default="0", comment="of this round; a replay begins anew"

@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network
 
 import pytest
@@ -15,13 +15,16 @@ from services.notifier.channels.webhook import Webhook
 from services.notifier.delivery import Worker
 from services.notifier.domain.schedule import Delivered
 from services.notifier.domain.signing import secret_of
+from services.notifier.metrics import notifier_series
 from services.notifier.store.deliveries import Deliveries, Delivery, PastAttempt
 from services.notifier.store.feed import Feed
 from services.notifier.store.grouped import Grouped
 from services.notifier.store.queue import Attempt, Queue, Settlement
-from services.notifier.store.recalibrations import Recalibrations
+from services.notifier.store.recalibrations import Arrival, Recalibrations
 from services.notifier.store.subscriptions import Subscriptions
 from services.notifier.store.tables import deliveries
+from shared.clock import Clock, VirtualClock
+from shared.schemas.trace import Passage
 from tests.integration.notifier.made import MOMENT, SECRET, arrivals, recalibration, subscribe
 from tests.integration.notifier.receiver import Receiver, with_headers
 from tests.waiting import eventually
@@ -32,13 +35,25 @@ WINDOW = timedelta(minutes=5)
 
 @asynccontextmanager
 async def working(
-    engine: AsyncEngine, *, timeout: float = 5.0, lease: float = LEASE, poll: float = 0.05
+    engine: AsyncEngine,
+    *,
+    timeout: float = 5.0,
+    lease: float = LEASE,
+    poll: float = 0.05,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Worker]:
     """A worker at work, with room for four attempts per subscription."""
     queue = Queue(engine, uuid.uuid4(), timedelta(seconds=lease))
     async with Webhook(exempt=(IPv4Network("127.0.0.0/8"),), timeout=timeout, connections=100) as webhook:
         worker = Worker(
-            queue, Grouped(engine, WINDOW), webhook, concurrency=100, per_endpoint=4, lease=lease, poll=poll
+            queue,
+            Grouped(engine, WINDOW),
+            webhook,
+            concurrency=100,
+            per_endpoint=4,
+            lease=lease,
+            poll=poll,
+            clock=clock,
         )
         task = asyncio.create_task(worker.run())
         try:
@@ -139,6 +154,42 @@ async def test_a_refused_message_is_given_up_and_can_be_replayed(
     await eventually(stands(engine, "delivered", 1))
     assert receiver.got[0].event == receiver.got[1].event
     assert len((await only(engine))[1]) == 2
+
+
+async def test_how_long_a_change_takes_to_its_delivery_is_measured_once(
+    engine: AsyncEngine, receiver: Receiver
+) -> None:
+    """By the system's clock; not what nothing newly happened for, and not what is sent again on demand."""
+    await subscribe(engine, receiver.url())
+    clock = VirtualClock(MOMENT + timedelta(seconds=40), 0.0, datetime.now(UTC))
+    happened = round(MOMENT.timestamp() * 1000)
+    told = [
+        Arrival(recalibration("r0"), datetime.now(UTC), Passage(None, happened), happened),
+        Arrival(recalibration("r1"), datetime.now(UTC)),
+    ]
+    before, arrived = observed("event_to_delivery"), observed("received_to_delivery")
+    await Recalibrations(engine).take_in(told)
+    async with working(engine, clock=clock):
+        await eventually(lambda: over(engine))
+        await eventually(lambda: observed("event_to_delivery") == (before[0] + 1, before[1] + 40))
+        for delivery in await Deliveries(engine).listed(limit=10):
+            assert await Deliveries(engine).replay(delivery.id) is not None
+        await eventually(lambda: len(receiver.got) == 4)
+        await eventually(lambda: over(engine))
+    assert observed("event_to_delivery") == (before[0] + 1, before[1] + 40)
+    assert observed("received_to_delivery")[0] == arrived[0] + 1
+
+
+def observed(name: str) -> tuple[float, float]:
+    """How often a latency was observed, and their sum."""
+    count, total = (
+        notifier_series.get_sample_value(f"headroom_notifier_{name}_seconds_{of}") for of in ("count", "sum")
+    )
+    return count or 0.0, total or 0.0
+
+
+async def over(engine: AsyncEngine) -> bool:
+    return all(one.state == "delivered" for one in await Deliveries(engine).listed(limit=10))
 
 
 async def test_a_receiver_that_is_gone_ends_its_subscription_and_says_so(

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from shared.schemas.envelope import headers
-from shared.schemas.trace import LOOK, NOWHERE, Passage, passage_in, passage_of, traceparent, traces_of
+from shared.schemas.trace import (
+    LOOK,
+    NOWHERE,
+    Passage,
+    happened_in,
+    passage_in,
+    passage_of,
+    traceparent,
+    traces_of,
+)
 
 VECTORS = Path(__file__).parents[3].parent / "shared" / "data" / "vectors" / "traceparent.json"
 GOOD = "00-12345678901234567890123456789012-1234567890123456-01"
@@ -60,6 +69,19 @@ def test_what_a_record_carries_is_read_as_it_was_written() -> None:
     assert passage_in(record(GOOD, 1_700_000_000_000).headers) == Passage(GOOD.encode(), 1_700_000_000_000)
     assert passage_in(record().headers) == NOWHERE
     assert passage_in([("headroom_arrived", b"soon")]) == NOWHERE
+
+
+@pytest.mark.parametrize(
+    ("said", "happened"), [("0", 0), ("1700000000000", 1_700_000_000_000), ("9" * 40, 0), ("?", 0)]
+)
+def test_a_moment_that_none_can_be_is_not_known(said: str, happened: int) -> None:
+    assert happened_in([("headroom_happened", said.encode())]) == happened
+    assert passage_in([("headroom_arrived", said.encode())]).arrived == happened
+
+
+def test_when_it_happened_is_read_as_it_was_written() -> None:
+    assert happened_in(headers("t", "1", "s", happened=1_700_000_000_000)) == 1_700_000_000_000
+    assert happened_in(headers("t", "1", "s", arrived=1_700_000_000_000)) == 0
 
 
 def test_a_batch_carries_the_newest_trace_and_the_oldest_arrival() -> None:
