@@ -1,7 +1,7 @@
 """Secrets are planted, the whole system is exercised on good ways and bad, and then they are looked for everywhere.
 
-Looked through: every process's log and series, every answer, every record of every topic with key and headers, and
-every column of every table. One place holds a secret in clear, because a signature cannot be made from a hash: the
+Looked through: every process's log, series and spans, every answer, every record of every topic with key and headers,
+and every column of every table. One place holds a secret in clear, because a signature cannot be made from a hash: the
 signing secrets of webhooks in ``subscription_secrets.secret``. The answer that hands one out once is not counted.
 """
 
@@ -33,6 +33,7 @@ from tests.e2e.test_walk import DAY, DEAL, PLAN
 from tests.e2e.topics import records
 from tests.integration.notifier.receiver import Receiver
 from tests.integration.operator.processes import headroom
+from tests.integration.telemetry.collector import Collector
 from tests.waiting import eventually, eventually_sync
 
 KEY = "hr_canary-key-5f0d1c7e9a42"
@@ -43,6 +44,9 @@ PASSWORD = "canary-database-41c6e0"
 SASL = "canary-sasl-93bd17"
 URI = "https://hooks.example.com/hubspot/acme"
 CONNECTIONS = json.dumps({"acme": {"secrets": [HUBSPOT], "uri": URI}})
+SPANS = ("door", "normalise", "fold", "project", "views", "triggers", "notifier")
+LAST = "1a57" * 8
+"""The trace of the last requests."""
 CHANGE = [{"portalId": 1, "objectId": 2, "occurredAt": 1_774_000_000_000, "subscriptionType": "deal.creation"}]
 
 
@@ -52,6 +56,7 @@ class Exercise:
 
     system: LocalSystem
     http: aiohttp.ClientSession
+    collector: Collector
     answers: list[str] = field(default_factory=list)
     secrets: list[str] = field(default_factory=lambda: [KEY, STRANGER, HUBSPOT, COOKIE, PASSWORD, SASL])
 
@@ -73,7 +78,14 @@ class Exercise:
 
 
 @pytest.fixture
-async def exercise(kafka: str, topic_prefix: str, database_url: str) -> AsyncIterator[Exercise]:
+async def collector() -> AsyncIterator[Collector]:
+    """Takes every span of every process."""
+    async with Collector() as collector:
+        yield collector
+
+
+@pytest.fixture
+async def exercise(kafka: str, topic_prefix: str, database_url: str, collector: Collector) -> AsyncIterator[Exercise]:
     """The system with every secret set."""
     environment = {
         "HEADROOM_KAFKA__BOOTSTRAP": kafka,
@@ -85,12 +97,15 @@ async def exercise(kafka: str, topic_prefix: str, database_url: str) -> AsyncIte
         "HEADROOM_INGEST__HUBSPOT": CONNECTIONS,
         "HEADROOM_NOTIFIER__ALLOW_NETWORKS": '["127.0.0.0/8"]',
         "HEADROOM_LOG_LEVEL": "debug",
+        "HEADROOM_TRACING__EXPORTER": "otlp",
+        "HEADROOM_TRACING__ENDPOINT": collector.traces_url,
+        "OTEL_BSP_SCHEDULE_DELAY": "500",  # ms that spans may wait for others
     }
     async with (
         LocalSystem(environment=environment, clock=ClockSettings(as_of=DAY)) as system,
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http,
     ):
-        yield Exercise(system, http)
+        yield Exercise(system, http, collector)
 
 
 async def test_no_secret_is_found_where_it_does_not_belong(exercise: Exercise) -> None:
@@ -103,8 +118,10 @@ async def test_no_secret_is_found_where_it_does_not_belong(exercise: Exercise) -
         f"topic {INBOX.name}",
         f"topic {RECALIBRATIONS.name}",
         "table decisions",
+        *(f"spans {name}" for name in SPANS),
     ):
         assert len(places[what]) > 20, f"{what} must be among what is looked through"
+    assert "STATUS_CODE_ERROR" in places["spans notifier"], "the attempt that failed is among what is looked through"
     assert any("hubspot-1/2" in text for text in places.values()), "what was signed was taken in"
     for secret in exercise.secrets:
         found = {place for place, text in places.items() if secret in text}
@@ -217,7 +234,7 @@ async def records_of(exercise: Exercise, topic: Any) -> list[Any]:
 
 async def everything(exercise: Exercise) -> dict[str, str]:
     """All that is to be looked through, by place."""
-    places = {"answers": "\n".join(exercise.answers)}
+    places = {"answers": "\n".join(exercise.answers)} | await spans(exercise)
     for name, url in exercise.system.urls.items():
         _, places[f"metrics {name}"] = await exercise.ask("GET", f"{url}/metrics", keep=False)
         places[f"log {name}"] = log_of(exercise.system, name)
@@ -232,6 +249,24 @@ async def everything(exercise: Exercise) -> dict[str, str]:
     await engine.dispose()
     assert places[f"topic {DEALS.name}"]
     return places
+
+
+async def spans(exercise: Exercise) -> dict[str, str]:
+    """What each process has told of its spans, whole: names, attributes, events, status; after its last request's."""
+    for name in ("door", "views", "notifier"):
+        headers = {"traceparent": f"00-{LAST}-{'1' * 16}-01"}
+        await exercise.ask("GET", f"{exercise.system.urls[name]}/v1/nowhere", headers=headers)
+
+    def told() -> bool:
+        found = exercise.collector.spans
+        last = {span.service for span in found if span.trace == LAST}
+        return len(last) == 3 and {f"headroom-{name}" for name in SPANS} <= {span.service for span in found}
+
+    await eventually(told, within=30, what="the spans of every process, and of the last requests")
+    return {
+        f"spans {name}": "\n".join(text for text in exercise.collector.sent if f'"headroom-{name}"' in text)
+        for name in SPANS
+    }
 
 
 def log_of(system: LocalSystem, name: str) -> str:

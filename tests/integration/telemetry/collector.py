@@ -21,8 +21,9 @@ class Span:
 
 @dataclass
 class Collector:
-    """Listens on loopback from entering to leaving."""
+    """Listens on loopback from entering to leaving; ``sent`` is all that came to it, whole and readable."""
 
+    sent: list[str] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     webhooks: list[dict[str, str]] = field(default_factory=list)
     _runner: web.AppRunner | None = None
@@ -53,6 +54,7 @@ class Collector:
 
     async def _take(self, request: web.Request) -> web.Response:
         sent = ExportTraceServiceRequest.FromString(await request.read())
+        self.sent.append(str(sent))
         for resource in sent.resource_spans:
             named = {one.key: one.value.string_value for one in resource.resource.attributes}
             for scope in resource.scope_spans:
