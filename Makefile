@@ -66,9 +66,12 @@ lint: $(STAMP) ## Check style, types, who imports whom, and what could be unsafe
 	$(VENV)/bin/lint-imports
 	$(PY) -m bandit --quiet --configfile pyproject.toml --recursive headroom shared services deploy
 
+# Not in requirements.lock, for nothing else needs it: its version stands here.
+PIP_AUDIT := 2.10.1
+
 audit: $(STAMP) ## Ask a vulnerability database about every package the image has (needs one that can be reached)
 	$(PY) -m venv .venv-audit
-	.venv-audit/bin/pip install --quiet --disable-pip-version-check pip-audit
+	.venv-audit/bin/pip install --quiet --disable-pip-version-check pip-audit==$(PIP_AUDIT)
 	.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements.runtime.lock
 
 format: $(STAMP) ## Put the sources into the one format

@@ -118,7 +118,7 @@ class TriggersShard:
                 "frames end before the last one that was evaluated",
                 where=FRAMES.name,
                 why=f"offset {self._evaluated} was evaluated, the topic ends at {ends.get(FRAMES, 0)}",
-                do="Run `headroom rebuild`",
+                do="Run `headroom rebuild all`",
             )
         self._pass_over()
         self._restored = True

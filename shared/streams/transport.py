@@ -184,7 +184,7 @@ def rewound(tp: TP, applied: int, end: int) -> LogRewound:
         f"the log ends at {end} but {applied} was already applied",
         where=f"{tp.topic}[{tp.partition}]",
         why="the topic was recreated or truncated",
-        do="Restore the topic, or run `headroom rebuild` to start over from what it holds now",
+        do="Restore the topic, or run `headroom rebuild all` to start over from what it holds now",
     )
 
 

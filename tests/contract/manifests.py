@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
 K8S = ROOT / "deploy" / "k8s"
-KUSTOMIZE = {"apiVersion", "kind", "resources", "replicas", "patches"}
+KUSTOMIZE = {"apiVersion", "kind", "resources", "images", "replicas", "patches"}
 
 Document = dict[str, Any]
 
@@ -45,6 +45,11 @@ def compose(variables: Mapping[str, str]) -> Document:
     )
 
 
+def interpolated() -> set[str]:
+    """The variables that compose itself puts into its file; no process need read them."""
+    return set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
+
+
 def _variable(match: re.Match[str], variables: Mapping[str, str]) -> str:
     name, how, text = match.groups()
     if variables.get(name):
@@ -66,13 +71,20 @@ def compose_schema() -> Document:
 
 
 def render(folder: Path) -> list[Document]:
-    """What ``kubectl apply -k`` would send: resources, then replicas and patches over them."""
+    """What ``kubectl apply -k`` would send: resources, then images, replicas and patches over them."""
     (kustomization,) = documents(folder / "kustomization.yaml")
     assert set(kustomization) <= KUSTOMIZE, "teach this renderer what is new"
     found: list[Document] = []
     for name in kustomization["resources"]:
         place = folder / name
         found += render(place) if place.is_dir() else documents(place)
+    for image in kustomization.get("images", ()):
+        named = [
+            one for _, pod in pods(found) for one in pod["containers"] if one["image"].split(":")[0] == image["name"]
+        ]
+        assert named, f"{image['name']} is the image of a container"
+        for container in named:
+            container["image"] = f"{image['newName']}:{image['newTag']}"
     for replicas in kustomization.get("replicas", ()):
         scaled = [one for one in found if _is(one, replicas) and "replicas" in one["spec"]]
         assert len(scaled) == 1, f"{replicas['name']} names one workload"

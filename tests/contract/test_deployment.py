@@ -24,7 +24,7 @@ from services.ingest.settings import IngestSettings
 from services.notifier.settings import NotifierSettings
 from services.triggers.settings import TriggersSettings
 from shared.http import create_ops_app
-from tests.contract.manifests import K8S, ROOT, Document, check_manifest, compose_schema, pods, render
+from tests.contract.manifests import K8S, ROOT, Document, check_manifest, compose_schema, interpolated, pods, render
 
 SETTINGS: dict[str, type[BaseSettings]] = {
     "ingest": IngestSettings,
@@ -33,8 +33,6 @@ SETTINGS: dict[str, type[BaseSettings]] = {
     "notifier": NotifierSettings,
 }
 OVERLAYS = sorted(folder.name for folder in (K8S / "overlays").iterdir())
-INTERPOLATED = {"HEADROOM_VERSION", "HEADROOM_DATABASE_PASSWORD"}
-"""Variables that compose itself puts into its file; no process reads them."""
 FROM_SECRET = {"HEADROOM_DATABASE_URL", "HEADROOM_BOOTSTRAP_KEY_HASH"}
 FILES = [ROOT / "Dockerfile", ROOT / "docker-compose.yml", *sorted(K8S.rglob("*.yaml"))]
 
@@ -92,7 +90,7 @@ KNOWN = {name for settings in SETTINGS.values() for name in names_of(settings)}
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_every_variable_named_is_one_that_is_read(file: Path) -> None:
     named = set(re.findall(r"\bHEADROOM_[A-Z0-9_]*[A-Z0-9]\b", file.read_text()))
-    assert named - KNOWN - INTERPOLATED == set()
+    assert named - KNOWN - interpolated() == set()
 
 
 def test_a_variable_nobody_reads_would_be_found() -> None:
@@ -149,6 +147,7 @@ def test_compose_runs_every_process_once(composed: Document) -> None:
 def test_kubernetes_runs_every_process(rendered: list[Document]) -> None:
     commands = {document["metadata"]["name"]: pod["containers"][0]["command"] for document, pod in pods(rendered)}
     check_shell(commands.pop("setup"))
+    assert commands.pop("tools") == ["sleep", "infinity"]
     assert commands == {name: ["python", "-m", *program] for name, program in PROGRAMS.items()}
     for module, *_ in PROGRAMS.values():
         assert importlib.util.find_spec(f"{module}.__main__") is not None
@@ -179,7 +178,7 @@ def test_probes_ask_routes_that_exist_on_the_port_that_is_served(
     assert (int(asked.group(1)), asked.group(2)) == (port, "/readyz")
     assert asked.group(2) in routes
     for document, pod in pods(rendered):
-        if document["kind"] == "Job":
+        if document["metadata"]["name"] not in PROGRAMS:
             continue
         (container,) = pod["containers"]
         assert container["ports"] == [{"name": "http", "containerPort": port}]
@@ -200,6 +199,30 @@ def test_every_service_of_compose_has_a_health_check(composed: Document) -> None
         awaited = {other: how["condition"] for other, how in service["depends_on"].items()}
         expected = {"kafka": "service_healthy", "postgres": "service_healthy"}
         assert awaited == (expected if name == "setup" else expected | {"setup": "service_completed_successfully"})
+
+
+# -- the image
+
+
+def test_production_runs_only_an_image_that_somebody_has_named() -> None:
+    """As delivered it names one that cannot be there, rather than whatever a node happens to call headroom:dev."""
+    images = {
+        container["image"]
+        for _, pod in pods(render(K8S / "overlays" / "production"))
+        for container in pod["containers"]
+    }
+    (image,) = images
+    assert image.split("/")[0] == "registry.invalid"
+    small = {
+        container["image"] for _, pod in pods(render(K8S / "overlays" / "small")) for container in pod["containers"]
+    }
+    assert small == {"headroom:dev"}
+
+
+def test_the_pod_for_commands_by_hand_waits_for_nobody(rendered: list[Document]) -> None:
+    (tools,) = [document for document, _ in pods(rendered) if document["metadata"]["name"] == "tools"]
+    assert tools["spec"]["replicas"] == 0, "it has nothing to do until somebody wants it"
+    assert "annotations" not in tools["spec"]["template"]["metadata"], "it serves nothing that could be scraped"
 
 
 # -- the house's rules
@@ -255,6 +278,8 @@ def test_labels_selectors_and_names_fit(rendered: list[Document]) -> None:
         if workload["kind"] == "Job":
             continue
         assert workload["spec"]["selector"]["matchLabels"].items() <= labels.items()
+        if name not in PROGRAMS:
+            continue
         assert services[name]["selector"].items() <= labels.items()
         if workload["kind"] == "StatefulSet":
             assert workload["spec"]["serviceName"] == name

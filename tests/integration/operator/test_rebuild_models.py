@@ -95,7 +95,7 @@ async def test_a_place_beyond_a_recreated_topic_is_set_back(log: Topics, migrate
     await commit(log, "views", DEALS, 1, 500)
     await commit(log, "normalise", DEALS, 0, 3)
     async with running("views", logs=tmp_path, ready=False, **variables):
-        await eventually(lambda: "headroom rebuild" in (tmp_path / "views.log").read_text(), within=60)
+        await eventually(lambda: "headroom rebuild all" in (tmp_path / "views.log").read_text(), within=60)
 
     async def emptied() -> str:
         return (await headroom("rebuild", "all", "--yes", "--wait", "0", variables=variables)).output
@@ -123,7 +123,7 @@ async def test_episodes_go_on_over_recreated_frames(log: Topics, migrated_url: s
     await log.write(FRAMES, [(b"", frame.encode(at(1, position(0, 0.9), complete=True)))])
     variables = environment(log.kafka, migrated_url)
     async with running("triggers", logs=tmp_path, ready=False, **variables):
-        await eventually(lambda: "headroom rebuild" in (tmp_path / "triggers.log").read_text(), within=60)
+        await eventually(lambda: "headroom rebuild all" in (tmp_path / "triggers.log").read_text(), within=60)
         said = await headroom("rebuild", "all", "--yes", "--wait", "0", variables=variables)
         assert "triggers was at 9001 of frames.v1[0], which ends at 1: set back" in said.output
 

@@ -116,7 +116,7 @@ async def test_a_log_that_ends_before_what_was_committed_stops_its_reader(system
         await eventually(lambda: worker.failures)
         failure = worker.failures[0]
         assert isinstance(failure, LogRewound)
-        assert "headroom rebuild" in str(failure)
+        assert "headroom rebuild all" in str(failure)
 
 
 async def test_a_log_that_is_recreated_under_a_reader_stops_it(system: KafkaSettings) -> None:
@@ -127,7 +127,7 @@ async def test_a_log_that_is_recreated_under_a_reader_stops_it(system: KafkaSett
         await recreate(system, INPUT)
         await toy.produce(system, INPUT, toy.load(PARTITIONS, 2))
         await eventually(lambda: worker.failures)
-        assert "headroom rebuild" in str(worker.failures[0])
+        assert "headroom rebuild all" in str(worker.failures[0])
 
 
 async def test_a_sink_starts_where_its_database_says(system: KafkaSettings) -> None:

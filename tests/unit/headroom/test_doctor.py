@@ -42,7 +42,7 @@ def role(applied: int | None, members: int = 1, end: int = 100, own: int | None 
         (role(40), role(40), "problem", "has not moved"),
         (role(0), role(0), "problem", "behind by inbox.v1[0] 100"),
         (role(40, members=0), role(40, members=0), "problem", "no process runs"),
-        (role(120), role(120), "problem", "headroom rebuild"),
+        (role(120), role(120), "problem", "headroom rebuild all"),
         (role(120, members=0), role(120, members=0), "problem", "recreated or truncated"),
         (role(None), role(None), "ok", "only it can say"),
         (role(None, own=0), role(None, own=0), "ok", "nothing behind"),

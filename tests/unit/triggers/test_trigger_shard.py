@@ -238,7 +238,7 @@ def test_frames_that_end_below_what_was_evaluated_stop_it() -> None:
     row = next(iter(log.rows().values()))
     row.applied = 50
     log.episodes[b"further"] = Written(9, b"further", episode.encode(row))
-    with pytest.raises(LogRewound, match="headroom rebuild"):
+    with pytest.raises(LogRewound, match="headroom rebuild all"):
         log.restored(KNOWN, 3)
 
 
