@@ -80,3 +80,10 @@ def test_nothing_that_runs_needs_what_the_image_leaves_out() -> None:
     program: Any = BLOCK.format(blocked=blocked)
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_asks_about_the_images_packages_is_pinned_as_they_are() -> None:
+    recipe = (ROOT / "Makefile").read_text()
+    assert re.search(r"^PIP_AUDIT := \d+\.\d+\.\d+$", recipe, re.MULTILINE)
+    assert re.findall(r"\bpip-audit==\S+", recipe) == ["pip-audit==$(PIP_AUDIT)"]
+    assert "--requirement requirements.runtime.lock" in recipe

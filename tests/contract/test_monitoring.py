@@ -101,9 +101,18 @@ def test_no_alert_is_declared_twice_and_no_runbook_is_an_orphan() -> None:
 
 
 def test_runbooks_link_to_what_exists() -> None:
-    for path in [*(ROOT / "docs" / "runbooks").glob("*.md"), ROOT / "docs" / "guide" / "operations.md"]:
-        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text()):
+    guides = [ROOT / "docs" / "guide" / name for name in ("operations.md", "by-hand.md")]
+    for path in [*(ROOT / "docs" / "runbooks").glob("*.md"), *guides]:
+        for target, anchor in re.findall(r"\]\(([^)#]+)(?:#([^)]*))?\)", path.read_text()):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
+            if anchor:
+                assert anchor in anchors((path.parent / target).read_text()), f"{path.name}: {target}#{anchor}"
+
+
+def anchors(page: str) -> set[str]:
+    """How the headings of a page are linked to."""
+    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 def test_runbooks_name_only_series_that_exist() -> None:
