@@ -25,6 +25,12 @@ CONSUMER_LAG = Gauge(
     ["role", "topic", "partition"],
     registry=stream_series,
 )
+TABLE_LAG = Gauge(
+    "headroom_table_lag_records",
+    "Offsets between what a process has read of a topic that it follows whole, without a group, and the topic's end.",
+    ["topic", "partition"],
+    registry=stream_series,
+)
 RECORDS_APPLIED = Counter(
     "headroom_records_applied_total",
     "Records applied; 0 from the partition's assignment on.",

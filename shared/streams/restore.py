@@ -10,6 +10,7 @@ from aiokafka import TopicPartition
 
 from shared.kafka import connection_options
 from shared.settings import KafkaSettings
+from shared.streams import metrics
 from shared.streams.safety import Fail, end_process
 from shared.streams.shards import Record
 from shared.streams.topology import awaited_counts
@@ -137,6 +138,8 @@ class TableReader:
             with suppress(asyncio.CancelledError):
                 await self._task
             await self._consumer.stop()
+            for number in range(self._partitions):
+                metrics.TABLE_LAG.remove(self._topic.name, number)
 
     async def _assign(self) -> Barrier:
         tps = [TopicPartition(self._name, number) for number in range(self._partitions)]
@@ -166,11 +169,20 @@ class TableReader:
                 for records in fetched.values():
                     for record in records:
                         self._on_record(record)
+                await self._show_lag()
                 if fetched and self._gather and not self._awaited:
                     await asyncio.sleep(self._gather)
         except Exception as error:  # noqa: BLE001 - it ends the process
             # Without this table the process would go on with stale or missing entries.
             self._on_failure(error)
+
+    async def _show_lag(self) -> None:
+        """By the end that the last fetch told, so no broker is asked; what lies in open transactions is not behind."""
+        for tp in self._consumer.assignment():
+            end = self._consumer.last_stable_offset(tp)
+            if end is not None:  # else no fetch has been answered yet
+                behind = max(0, end - await self._consumer.position(tp))
+                metrics.TABLE_LAG.labels(self._topic.name, tp.partition).set(behind)
 
     async def _show_positions(self) -> None:
         """Let those go on who wait for what has been given to ``on_record`` by now."""

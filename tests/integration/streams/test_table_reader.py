@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 from shared.settings import KafkaSettings
 from shared.streams.app import run
 from shared.streams.health import Health
+from shared.streams.metrics import stream_series
 from shared.streams.restore import TableReader
 from shared.streams.shards import Outgoing, Record, Role
 from shared.streams.writer import FencedWriter
@@ -44,6 +45,25 @@ async def test_it_reads_everything_and_then_follows(system: KafkaSettings) -> No
     await eventually(lambda: b"new" in table and table[b"0"] is None)
     await reader.stop()
     await writer.stop()
+
+
+async def test_how_far_it_is_behind_is_shown_until_it_is_stopped(system: KafkaSettings) -> None:
+    """Of records so large that no two come with one answer of the broker."""
+    await toy.create(system, 1, COUNTS)
+    await toy.produce(system, COUNTS, [(0, b"%d" % n, b"v" * 900_000) for n in range(4)])
+
+    def behind() -> float | None:
+        place = {"topic": COUNTS.name, "partition": "0"}
+        return stream_series.get_sample_value("headroom_table_lag_records", place)
+
+    seen: list[float | None] = []
+    reader = TableReader(system, COUNTS, lambda record: seen.append(behind()))
+    await reader.start()
+    await reader.caught_up()
+    await eventually(lambda: behind() == 0)
+    assert seen == [None, 3, 2, 1]
+    await reader.stop()
+    assert behind() is None
 
 
 async def test_its_end_includes_what_lies_behind_an_open_transaction(system: KafkaSettings) -> None:
