@@ -4,10 +4,12 @@ A broker or a database named in the environment is used as it is; else a contain
 answers, else the embedded one.
 """
 
+import gc
 import os
 import sys
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
+from typing import Any
 
 import pytest
 import structlog
@@ -24,6 +26,20 @@ settings.load_profile("ci" if os.environ.get("CI") else "untimed")
 
 # As in the processes: a log line on standard output would be taken for what a command prints.
 structlog.configure(logger_factory=structlog.WriteLoggerFactory(sys.stderr))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    """Collect no garbage while a failure, an expected one too, is put into words.
+
+    For that its source is parsed, and up to CPython 3.11.7 a parse in a parse is an internal error: a task that failed
+    unseen tells so when it is collected, and that is put into words, too.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 @pytest.fixture(scope="session")

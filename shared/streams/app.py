@@ -40,6 +40,10 @@ class Stalled(Exception):
     """The worker is behind and does not move; another process will do better."""
 
 
+class Interrupted(Exception):
+    """Something cancelled the applying of a batch, though the worker was not asked to stop."""
+
+
 class BatchTopic(FaustTopic):
     """A topic whose messages are batches: there is nothing to decode."""
 
@@ -67,6 +71,11 @@ class StreamApp(faust.App):
             # The runtime acknowledges what is flushed, so the stream must not acknowledge what is delivered.
             async for event in stream.noack().events():
                 await self.planner.deliver(event.value)
+        except asyncio.CancelledError:
+            # Faust would start the agent again with the next batch; what that acknowledges includes this one.
+            if not self.should_stop:
+                self.fail(Interrupted(f"{self.planner.name}: applying a batch was cancelled"))
+            raise
         except Exception as error:  # noqa: BLE001 - it ends the process
             # Faust would acknowledge the event and start the agent again.
             self.fail(error)

@@ -7,7 +7,9 @@ from shared.settings import KafkaSettings
 from shared.streams.shards import Outgoing
 from shared.streams.writer import BATCH_BYTES, FencedWriter
 from tests.integration.streams import toy
+from tests.integration.streams.naive import UnfencedWriter
 from tests.integration.streams.toy import COUNTS, INPUT
+from tests.stock import naive
 
 
 @pytest.fixture
@@ -30,17 +32,25 @@ async def test_records_keep_their_order_across_batches(system: KafkaSettings) ->
     assert [(r.key, r.value) for r in await toy.read_all(system, INPUT)] == [(None, b"last")]
 
 
-async def test_the_newest_owner_fences_the_others(system: KafkaSettings) -> None:
-    old, new = FencedWriter(system, "shard-0"), FencedWriter(system, "shard-0")
+@pytest.mark.parametrize(
+    "kind", [FencedWriter, naive(UnfencedWriter, because="an owner that woke up late writes over its successor")]
+)
+async def test_the_newest_owner_fences_the_others(system: KafkaSettings, kind: type[FencedWriter]) -> None:
+    old, new = kind(system, "shard-0"), kind(system, "shard-0")
     await old.start()
     await old.write([Outgoing(COUNTS, 0, b"k", b"old")])
     await new.start()
-    with pytest.raises(ProducerFenced):
-        await old.write([Outgoing(COUNTS, 0, b"k", b"zombie")])
     await new.write([Outgoing(COUNTS, 0, b"k", b"new")])
+    refused = False
+    try:
+        await old.write([Outgoing(COUNTS, 0, b"k", b"zombie")])
+    except ProducerFenced:
+        refused = True
+    finally:
+        await old.stop()
+        await new.stop()
     assert [r.value for r in await toy.read_all(system, COUNTS)] == [b"old", b"new"]
-    await old.stop()
-    await new.stop()
+    assert refused
 
 
 async def test_taking_over_aborts_what_was_left_open(system: KafkaSettings) -> None:

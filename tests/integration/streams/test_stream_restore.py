@@ -5,10 +5,14 @@ import pytest
 
 from shared.errors import LogRewound
 from shared.settings import KafkaSettings
+from shared.streams import shard_runtime
+from shared.streams.restore import Barrier
 from shared.streams.shards import Batch, SinkRole
 from shared.topics import Topic
 from tests.integration.streams import toy
+from tests.integration.streams.naive import NoBarrier
 from tests.integration.streams.toy import COUNTS, INPUT
+from tests.stock import naive
 from tests.waiting import eventually
 
 PARTITIONS = 2
@@ -81,18 +85,23 @@ async def test_a_state_topic_is_read_from_where_the_role_says(
     assert worker.failures == []
 
 
+@pytest.mark.parametrize(
+    "barrier", [Barrier, naive(NoBarrier, because="what is published before the state is whole is wrong")]
+)
 async def test_nothing_is_published_and_no_input_applied_before_the_barrier(
-    system: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+    system: KafkaSettings, monkeypatch: pytest.MonkeyPatch, barrier: type[Barrier]
 ) -> None:
     """Every shard sees all of its state, marked as restoring, before the first input; then the barrier; then inputs."""
     await toy.create(system, PARTITIONS, COUNTS)
-    first, second = toy.load(PARTITIONS, 20_000, keys=5_000), toy.load(PARTITIONS, 2_000, keys=5_000)
+    first, second = toy.load(PARTITIONS, 8_000, keys=2_000), toy.load(PARTITIONS, 2_000, keys=2_000)
     await toy.produce(system, INPUT, first)
     async with toy.running(system):
         await eventually(lambda: toy.counts_are(system, toy.tally(first)))
     await toy.produce(system, INPUT, second)
+    monkeypatch.setattr(shard_runtime, "Barrier", barrier)
     async with toy.running(system) as worker:
-        await eventually(lambda: toy.counts_are(system, toy.tally(first + second)))
+        await eventually(lambda: toy.committed_is(system, "counter", INPUT, dict.fromkeys(range(PARTITIONS), 5_000)))
+        assert await toy.counts(system) == toy.tally(first + second)
         for shard in worker.shards.values():
             kinds = [(batch.topic, batch.restoring) for batch in shard.batches]
             inputs_begin = kinds.index((INPUT, False))

@@ -1,7 +1,9 @@
-"""Each hole of stock Faust that is closed, where it can be shown with stock's own class beside ours."""
+"""Holes of stock Faust in its producer, commits, assignments and fetches; and how a worker fails and stops."""
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,21 +11,21 @@ import aiokafka
 import faust
 import pytest
 from aiokafka.cluster import ClusterMetadata
-from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import FutureMessage, PendingMessage
 
 from shared.settings import KafkaSettings
+from shared.streams import fetching
+from shared.streams.fetching import FETCH_WAIT_MS
 from shared.streams.safety import StrictProducer
 from shared.streams.shards import Batch, Role, SinkRole
 from shared.streams.transport import BatchConsumer
 from tests.groups import committed
 from tests.integration.streams import toy
 from tests.integration.streams.toy import COUNTS, INPUT, Counter
+from tests.stock import naive, stock
 from tests.waiting import eventually
-
-STOCK_FAILS = pytest.mark.xfail(reason="a hole of stock Faust", raises=AssertionError, strict=True)
 
 
 @pytest.fixture
@@ -33,7 +35,9 @@ async def system(kafka: str, topic_prefix: str) -> KafkaSettings:
     return settings
 
 
-@pytest.mark.parametrize("kind", [StrictProducer, pytest.param(driver.Producer, marks=STOCK_FAILS)])
+@pytest.mark.parametrize(
+    "kind", [StrictProducer, stock(driver.Producer, because="flush gives up after 100 ms without progress")]
+)
 async def test_flush_waits_for_a_slow_send(system: KafkaSettings, kind: type[Any]) -> None:
     app: Any = faust.App("flush", broker=f"aiokafka://{system.bootstrap}")
     app.kafka = system
@@ -59,24 +63,71 @@ async def test_flush_waits_for_a_slow_send(system: KafkaSettings, kind: type[Any
         await producer.stop()
 
 
-async def test_the_producer_is_idempotent_and_a_failed_send_ends_the_process(system: KafkaSettings) -> None:
+@pytest.mark.parametrize("kind", [StrictProducer, stock(driver.Producer, because="a failed send is only logged")])
+async def test_a_failed_send_ends_the_process(system: KafkaSettings, kind: type[Any]) -> None:
     tight = toy.Topic("tight", "", "", "delete")
     await toy.create(system, 1, tight, **{"max.message.bytes": "1000"})
-    app: Any = faust.App("send", broker=f"aiokafka://{system.bootstrap}")
-    app.kafka = system
     failures: list[BaseException] = []
-    app.fail = failures.append
-    producer = StrictProducer(app.transport)
+    async with producing(system, kind, failures) as producer:
+        await send_soon(producer, tight, b"x" * 10_000)
+        assert failures, "the flush is through, the record is lost, and a commit would follow"
+
+
+@pytest.mark.parametrize("kind", [StrictProducer, stock(driver.Producer, because="the producer is not idempotent")])
+async def test_the_producer_is_idempotent(system: KafkaSettings, kind: type[Any]) -> None:
+    async with producing(system, kind) as producer:
+        assert producer._producer._txn_manager is not None, "a send that is tried again may be written twice"
+
+
+@pytest.mark.parametrize(
+    ("kind", "threaded"),
+    [
+        (StrictProducer, False),
+        stock(driver.Producer, True, because="what the producer's thread holds is not flushed before the commit"),
+    ],
+)
+async def test_what_is_flushed_is_in_the_log(system: KafkaSettings, kind: type[Any], threaded: bool) -> None:
+    """We leave ``producer_threaded`` off: the one producer there is has everything."""
+    told: list[FutureMessage] = []
+    async with producing(system, kind, producer_threaded=threaded, producer_linger=1.0) as producer:
+        await send_soon(producer, INPUT, b"v", told.append)
+        assert told, "the flush is through while the record still waits for others to go with it"
+
+
+@asynccontextmanager
+async def producing(
+    system: KafkaSettings, kind: type[Any], failures: list[BaseException] | None = None, **settings: Any
+) -> AsyncIterator[Any]:
+    """A producer of ``kind`` as the one of its app; what ends the process is collected."""
+    app: Any = faust.App("send", broker=f"aiokafka://{system.bootstrap}", **settings)
+    app.kafka = system
+    app.fail = (failures if failures is not None else []).append
+    app.producer = producer = kind(app.transport)
+    app.consumer_generation_id = 0
     await producer.start()
+    thread = producer.threaded_producer
+    if thread is not None:
+        # On this loop, for a thread that is stopped does not end: ``_shutdown_thread`` of stock is no coroutine.
+        thread.thread_loop = asyncio.get_running_loop()
+        await thread.on_start()
     try:
-        await producer.send(system.topic_prefix + tight.name, b"k", b"x" * 10_000, 0, None, None)
-        await eventually(lambda: failures)
-        assert producer._producer._txn_manager is not None
+        yield producer
     finally:
+        if thread is not None:
+            await thread.on_thread_stop()
         await producer.stop()
 
 
-@pytest.mark.parametrize("kind", [BatchConsumer, pytest.param(driver.Consumer, marks=STOCK_FAILS)])
+async def send_soon(producer: Any, topic: toy.Topic, value: bytes, told: Any = None) -> None:
+    """Send as an agent does, and flush as the commit does; ``told`` is called with what the broker has confirmed."""
+    channel = producer.app.topic(producer.app.kafka.topic_prefix + topic.name, value_serializer="raw")
+    producer.send_soon(FutureMessage(PendingMessage(channel, b"k", value, 0, None, None, None, None, told)))
+    await producer.flush()
+
+
+@pytest.mark.parametrize(
+    "kind", [BatchConsumer, stock(driver.Consumer, because="the bookkeeping advances although the commit failed")]
+)
 async def test_a_failed_commit_does_not_count(kind: type[Any]) -> None:
     tp = TP("topic", 0)
 
@@ -97,11 +148,16 @@ async def test_a_failed_commit_does_not_count(kind: type[Any]) -> None:
     assert consumer._committed_offset == {tp: 3}
 
 
-@pytest.mark.parametrize("stock", [False, pytest.param(True, marks=STOCK_FAILS)])
-def test_partitions_of_one_number_are_assigned_together(stock: bool) -> None:
-    """Three partitions of two topics, two members."""
-    app: Any = faust.App("assign")
-    assignor = RoundRobinPartitionAssignor if stock else app.assignor
+@pytest.mark.parametrize(
+    "kind", [BatchConsumer, stock(driver.Consumer, because="without tables and standbys it assigns by round robin")]
+)
+async def test_partitions_of_one_number_are_assigned_together(kind: type[Any]) -> None:
+    """Three partitions of two topics, two members, and the assignor that the driver gives the group."""
+    app: Any = faust.App("assign", broker="aiokafka://nowhere", table_standby_replicas=0)
+    app.kafka = KafkaSettings()
+    consumer = kind(app.transport, *[lambda *_: None] * 3)
+    consumer._thread._create_worker_consumer(app.transport)
+    assignor = consumer._thread._assignor
     cluster: Any = SimpleNamespace(spec=ClusterMetadata, partitions_for_topic=lambda _: {0, 1, 2})
     members = {name: assignor.metadata({"a", "b"}) for name in ("first", "second")}
     for assignment in assignor.assign(cluster, members).values():
@@ -137,10 +193,15 @@ async def test_an_exception_in_a_sink_ends_the_worker_before_anything_is_committ
     assert not any((await committed(system, "sink", INPUT)).values())
 
 
-async def test_idle_partitions_do_not_starve_a_busy_one(system: KafkaSettings) -> None:
+@pytest.mark.parametrize(
+    "wait", [FETCH_WAIT_MS, naive(15_000, because="a fetch of idle partitions lasts until something comes of them")]
+)
+async def test_idle_partitions_do_not_starve_a_busy_one(
+    system: KafkaSettings, monkeypatch: pytest.MonkeyPatch, wait: int
+) -> None:
     """A partition that is not emptied at once is left out of the next fetch, which waits for the idle ones.
 
-    Stock lets it wait for 1.5 s, so a slow shard gets its records in few late batches; a short wait gives many.
+    Stock lets it wait for 1.5 s; the naive run for ten times that, so that a busy machine does not look like it.
     """
 
     class Slow(Counter):
@@ -153,15 +214,15 @@ async def test_idle_partitions_do_not_starve_a_busy_one(system: KafkaSettings) -
 
     async def feed() -> None:
         async with aiokafka.AIOKafkaProducer(bootstrap_servers=system.bootstrap) as producer:
-            for _ in range(200):
+            for _ in range(20):
                 await producer.send_and_wait(system.topic_prefix + INPUT.name, b"v", key=b"k", partition=0)
                 await asyncio.sleep(0.02)
 
     async with toy.running(system, role) as worker:
         await eventually(lambda: worker.health.ready)
+        monkeypatch.setattr(fetching, "FETCH_WAIT_MS", wait)
         await asyncio.to_thread(lambda: asyncio.run(feed()))
-        await eventually(lambda: shards[0].counts.get(b"k") == (200, 199))
-    assert len(shards[0].batches) > 14
+        await eventually(lambda: shards[0].counts.get(b"k") == (20, 19), within=4)
 
 
 async def test_topics_of_different_sizes_are_refused(system: KafkaSettings) -> None:

@@ -65,6 +65,10 @@ class Counter:
         changed, self.changed = self.changed, set()
         return [Outgoing(COUNTS, self.number, key, self.encode(key)) for key in changed]
 
+    @property
+    def counted(self) -> int:
+        return sum(count for count, _ in self.counts.values())
+
     def encode(self, key: bytes) -> bytes:
         count, upto = self.counts[key]
         return json.dumps([count, upto, self.writer]).encode()
