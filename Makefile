@@ -48,12 +48,14 @@ demo: $(STAMP) ## Play the margin-volume trap into the running system and watch 
 up: $(STAMP) ## Start broker, database and all services; Ctrl-C stops them (ARGS="--ephemeral")
 	@$(PY) -m headroom up $(ARGS)
 
-# What only calculates goes first, over all processors. What starts brokers and kills processes has them for itself.
+# First what only calculates, over all processors; then what waits for servers, two files at a time, each with servers
+# of its own; last what measures how the whole system stands faults, alone.
 test: $(STAMP) ## Run the tests (ARGS="tests/unit -k cells")
 ifeq ($(strip $(ARGS)),)
 	@failed=0; \
 	$(PY) -m pytest -n auto tests/unit tests/contract || failed=1; \
-	$(PY) -m pytest tests/integration tests/e2e tests/faults || failed=1; \
+	$(PY) -m pytest -n 2 --dist loadfile tests/integration || failed=1; \
+	$(PY) -m pytest tests/e2e tests/faults || failed=1; \
 	exit $$failed
 else
 	@$(PY) -m pytest $(ARGS)

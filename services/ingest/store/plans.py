@@ -71,23 +71,22 @@ class Plans:
             envelope = headers(published_plan.TYPE, plan.name, "headroom/plans", plan.published)
             key, value = plan.name.encode(), published_plan.encode(plan)
             async with producer.transaction():
-                await producer.send_and_wait(self._topic, value, key, partition=0, headers=envelope)
+                place = await producer.send_and_wait(self._topic, value, key, partition=0, headers=envelope)
                 await producer.send_and_wait(self._history, value, key, headers=envelope)
+            await self._readable(place.offset)
             return plan, outcome
         finally:
             await producer.stop()
 
+    async def _readable(self, offset: int) -> None:
+        """Wait until who reads now finds the record: a commit is acknowledged before its mark lies on each topic."""
+        async with self._reader() as (consumer, partition):
+            end = 0
+            while end <= offset:
+                end = (await consumer.end_offsets([partition]))[partition]
+
     async def _read(self) -> list[PublishedPlan]:
-        consumer = AIOKafkaConsumer(
-            **connection_options(self._kafka),
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-        )
-        try:
-            await consumer.start()
-            partition = TopicPartition(self._topic, 0)
-            consumer.assign([partition])
+        async with self._reader() as (consumer, partition):
             end = (await consumer.end_offsets([partition]))[partition]
             found: dict[str, PublishedPlan] = {}
             while await consumer.position(partition) < end:
@@ -96,6 +95,21 @@ class Plans:
                     found.pop(plan.name, None)
                     found[plan.name] = plan
             return list(found.values())
+
+    @asynccontextmanager
+    async def _reader(self) -> AsyncIterator[tuple[AIOKafkaConsumer, TopicPartition]]:
+        """A reader of what is committed, from the beginning."""
+        consumer = AIOKafkaConsumer(
+            **connection_options(self._kafka),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+        )
+        partition = TopicPartition(self._topic, 0)
+        try:
+            await consumer.start()
+            consumer.assign([partition])
+            yield consumer, partition
         finally:
             await consumer.stop()
 
