@@ -230,9 +230,10 @@ class TriggersShard:
         while self._waiting and self._waiting[0][0].offset <= self._evaluated:
             record, batch = self._waiting.popleft()
             frame = self._read(record, batch)
-            if isinstance(frame, Frame) and frame.plan:
-                self._evaluation.pass_over(frame, record.offset)
+            if isinstance(frame, Frame):
                 self._happened(frame)
+                if frame.plan:
+                    self._evaluation.pass_over(frame, record.offset)
 
     def _replace_lost(self) -> None:
         """Rows whose last record is broken: each gets its letter and is written anew, as a new beginning.

@@ -74,7 +74,7 @@ class StreamApp(faust.App):
         except asyncio.CancelledError:
             # Faust would start the agent again with the next batch; what that acknowledges includes this one.
             if not self.should_stop:
-                self.fail(Interrupted(f"{self.planner.name}: applying a batch was cancelled"))
+                self.fail(Interrupted(f"{self.planner.name}: what applies its batches was cancelled"))
             raise
         except Exception as error:  # noqa: BLE001 - it ends the process
             # Faust would acknowledge the event and start the agent again.
@@ -158,11 +158,13 @@ async def run(
 
 
 async def _stop(app: StreamApp, runtime: Runtime, *, clean: bool) -> None:
-    if clean:
-        with suppress(TimeoutError):
-            # What cannot be finished in time is read again from the log.
-            await asyncio.wait_for(runtime.close(), STOP_WITHIN)
-    await app.stop()
+    try:
+        if clean:
+            with suppress(TimeoutError):
+                # What cannot be finished in time is read again from the log.
+                await asyncio.wait_for(runtime.close(), STOP_WITHIN)
+    finally:  # also for who is cancelled once more meanwhile: an agent that ends before its app looks like a failure
+        await app.stop()
 
 
 async def _watch(app: StreamApp, runtime: Runtime, fail: safety.Fail) -> None:

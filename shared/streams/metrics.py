@@ -33,7 +33,7 @@ TABLE_LAG = Gauge(
 )
 RECORDS_APPLIED = Counter(
     "headroom_records_applied_total",
-    "Records applied; 0 from the partition's assignment on.",
+    "Records applied; there from the partition's first assignment on.",
     ["role", "topic", "partition"],
     registry=stream_series,
 )

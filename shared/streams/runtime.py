@@ -131,8 +131,10 @@ class Runtime(ABC):
         """Bring lag and its series up to date."""
         lag: dict[tuple[str, int], int] = {}
         for tp, applied in self.applied().items():
-            topic = self.topics[tp.topic].name
-            lag[topic, tp.partition] = behind = max(0, self.log.ends.get(tp, 0) - applied)
+            end, topic = self.log.ends.get(tp), self.topics[tp.topic].name
+            if end is None:  # no fetch has been answered yet, and no series is no zero
+                continue
+            lag[topic, tp.partition] = behind = max(0, end - applied)
             metrics.CONSUMER_LAG.labels(self.name, topic, tp.partition).set(behind)
         for topic, partition in self.health.lag.keys() - lag.keys():
             metrics.CONSUMER_LAG.remove(self.name, topic, partition)

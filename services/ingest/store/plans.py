@@ -81,9 +81,10 @@ class Plans:
     async def _readable(self, offset: int) -> None:
         """Wait until who reads now finds the record: a commit is acknowledged before its mark lies on each topic."""
         async with self._reader() as (consumer, partition):
-            end = 0
-            while end <= offset:
-                end = (await consumer.end_offsets([partition]))[partition]
+            while True:
+                if (await consumer.end_offsets([partition]))[partition] > offset:
+                    return
+                await asyncio.sleep(0.01)
 
     async def _read(self) -> list[PublishedPlan]:
         async with self._reader() as (consumer, partition):

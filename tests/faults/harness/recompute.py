@@ -132,7 +132,8 @@ def money(deals: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[flo
     """What is closed and what is expected, by quarter and segment and (``*``) of all segments."""
     sums: dict[tuple[str, str], tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
     for deal in deals:
-        if deal["deleted"] or deal["close"] is None or deal["stage"] == "lost":
+        # A stage that nobody has said, or that the plan does not know, asks for hours and is worth nothing yet.
+        if deal["deleted"] or deal["close"] is None or deal["stage"] not in ("qualified", "commit", "won"):
             continue
         day = date.fromisoformat(deal["close"])
         for segment in (deal["segment"], "*"):

@@ -120,7 +120,12 @@ class Run:
         except (AssertionError, TimeoutError):
             return list(last)
         else:
-            return await self._read_anew() if anew else []
+            if not anew:
+                return []
+            try:
+                return await self._read_anew()
+            except AssertionError as restless:
+                return [Difference("lost", "rest", str(restless))]
         finally:
             receiver.refusing = True
             load.resume()

@@ -230,7 +230,8 @@ def test_money_is_added_up_by_quarter_and_segment() -> None:
     line = {"product": "basic", "quantity": 2, "amount": 100.0}
     won = recompute.NOTHING_SAID | {"close": "2026-04-27", "stage": "won", "segment": "smb", "lines": [line]}
     opened = won | {"stage": "commit", "segment": "", "close": "2026-07-01", "lines": [line, {"product": "basic"}]}
-    assert recompute.money([won, opened, won | {"stage": "lost"}, won | {"deleted": True}]) == {
+    others = [won | {"stage": "lost"}, won | {"deleted": True}, won | {"stage": None, "probability": 0.5}]
+    assert recompute.money([won, opened, *others]) == {
         ("2026-Q2", "smb"): (100.0, 0.0),
         ("2026-Q2", "*"): (100.0, 0.0),
         ("2026-Q3", ""): (0.0, 70.0),

@@ -34,6 +34,9 @@ class Ends:
 
     epoch = 1
 
+    def __init__(self) -> None:
+        self.ends: dict[TP, int] = {}
+
     async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
         return dict.fromkeys(partitions, 10)
 
@@ -69,3 +72,22 @@ async def test_what_is_applied_has_a_series_of_each_partition_before_the_first_r
     samples = [sample for family in metrics.RECORDS_APPLIED.collect() for sample in family.samples]
     mine = [sample for sample in samples if sample.labels["role"] == "idle" and sample.name.endswith("_total")]
     assert {sample.labels["partition"]: sample.value for sample in mine} == {"0": 0.0, "1": 0.0}
+
+
+async def test_lag_has_no_series_until_the_log_has_told_its_end() -> None:
+    """A zero would say that nothing is behind, and silence the alert about a worker that starts again and again."""
+    sink = Away()
+    sink.back.set()
+    runtime = SinkRuntime(SinkRole("starting", (INPUT,), sink), KafkaSettings(), Health(), lambda error: None)
+    log = Ends()
+    runtime.log = log  # type: ignore[assignment]
+    await runtime.plan(frozenset({TP("input", 0)}), 1)
+
+    def told() -> list[float]:
+        runtime.measure()
+        samples = [sample for family in metrics.CONSUMER_LAG.collect() for sample in family.samples]
+        return [sample.value for sample in samples if sample.labels["role"] == "starting"]
+
+    assert told() == []
+    log.ends[TP("input", 0)] = 10
+    assert told() == [3.0]
