@@ -182,7 +182,7 @@ async def test_the_conformance_events_are_read_and_refused_for_their_type_alone(
         ("application/cloudevents+json; charset=utf-16", b"{}", {}, 415),
         (STRUCTURED, b"{}", {"content-encoding": "br"}, 415),
         (STRUCTURED, b"{}", {"content-encoding": "gzip"}, 400),
-        (STRUCTURED, gzip.compress(b"{}")[:-3], {"content-encoding": "gzip"}, 400),
+        (STRUCTURED, gzip.compress(b"{}", mtime=0)[:-3], {"content-encoding": "gzip"}, 400),
         (JSON, b'{"stage": "open"}', {}, 400),
         (JSON, b"{}", {"ce-specversion": "1.0", "ce-id": "%FF"}, 400),
         (STRUCTURED, b"{}", {}, 400),
