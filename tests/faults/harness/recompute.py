@@ -133,7 +133,7 @@ def money(deals: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[flo
     sums: dict[tuple[str, str], tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
     for deal in deals:
         # A stage that nobody has said, or that the plan does not know, asks for hours and is worth nothing yet.
-        if deal["deleted"] or deal["close"] is None or deal["stage"] not in ("qualified", "commit", "won"):
+        if deal["deleted"] or deal["close"] is None or deal["stage"] not in plan.STAGES.keys() - {"lost"}:
             continue
         day = date.fromisoformat(deal["close"])
         for segment in (deal["segment"], "*"):
