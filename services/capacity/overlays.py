@@ -188,7 +188,7 @@ def _versions(known: Mapping[str, Deal]) -> dict[str, int]:
 
 def _answer(live: Live, question: Question, records: Mapping[str, DealRecord]) -> _Answered:
     overlay, planned, rows = question
-    if planned is not None and planned.of is not live.in_force:
+    if planned is not None and planned.of.plan is not live.in_force.plan:
         why = "the overlay was laid over the one before"
         raise PlanMovedOn("a plan was published just now", why=why, do="Ask again.")
     in_force = planned.changed if planned is not None else live.in_force

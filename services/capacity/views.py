@@ -22,9 +22,7 @@ from shared.schemas.deal import decode as decode_deal
 from shared.schemas.forecast import Forecast
 from shared.schemas.frame import Frame, ListedCount, ListedDeal
 from shared.schemas.frame import decode as decode_frame
-from shared.schemas.plan import Plan
 from shared.schemas.position import Position, WorkState
-from shared.schemas.published_plan import decode as decode_plan
 from shared.schemas.trace import passage_in
 from shared.streams.dead_letters import UNREADABLE
 from shared.streams.shards import Batch, Record
@@ -86,7 +84,7 @@ class ViewsSink:
             )
 
     async def _frames(self, batch: Batch) -> int:
-        whole, begun = whole_projections(self._begun + _frames_of(batch.records))
+        whole, begun = whole_projections(self._begun + frames_of(batch.records))
         upto = begun[0][0] if begun else batch.next_offset
         async with self._advance(batch, upto) as writing:
             changes = fold([(offset, frame) for offset, frame in whole if offset >= writing.start])
@@ -135,8 +133,16 @@ class ViewsSink:
         self._waiting()
 
 
-def _frames_of(records: Iterable[Record]) -> Frames:
-    return [(record.offset, decode_frame(record.value)) for record in records if record.value is not None]
+def frames_of(records: Iterable[Record]) -> Frames:
+    """The frames of a run of records; one that cannot be read changes nothing, and its letter is the triggers'."""
+    frames: Frames = []
+    for record in records:
+        if record.value is not None:
+            try:
+                frames.append((record.offset, decode_frame(record.value)))
+            except UNREADABLE as error:
+                _log.error("a frame cannot be read and is passed over", offset=record.offset, why=str(error))
+    return frames
 
 
 def whole_projections(frames: Frames) -> tuple[Frames, Frames]:
@@ -197,24 +203,3 @@ def last_of_each(records: Iterable[Record]) -> tuple[list[Deal], list[str]]:
         else:
             known.add(record.key)
     return deals, dropped
-
-
-class PublishedPlans:
-    """Every published plan, as ``TableReader`` brings them."""
-
-    def __init__(self) -> None:
-        self._published: dict[str, bytes] = {}
-        self._read: dict[str, Plan] = {}
-
-    def add(self, record: Record) -> None:
-        """Take in one record of ``plans.v1``."""
-        if record.value is not None:
-            self._published[decode_plan(record.value).name] = record.value
-
-    def get(self, name: str) -> Plan | None:
-        """The plan version ``name`` (``id@version``), or None while it has not been seen."""
-        plan = self._read.get(name)
-        if plan is None and name in self._published:
-            published = decode_plan(self._published[name])
-            plan = self._read[name] = Plan.model_validate_json(bytes(published.plan))
-        return plan

@@ -13,7 +13,7 @@ from services.capacity.live import LiveBook
 from services.capacity.metrics import views_series
 from services.capacity.store.reading import ReadingModels
 from services.capacity.store.writing import WritingModels
-from services.capacity.views import PublishedPlans, ViewsSink
+from services.capacity.views import ViewsSink
 from shared.access import Keys
 from shared.db import create_engine
 from shared.http import BodyLimit, create_ops_app, serve_beside
@@ -22,7 +22,7 @@ from shared.streams.app import run
 from shared.streams.health import Health
 from shared.streams.metrics import stream_series
 from shared.streams.restore import TableReader
-from shared.streams.shards import Record, SinkRole
+from shared.streams.shards import SinkRole
 from shared.topics import DEALS, FRAMES, PLANS
 
 CONNECTIONS = 10
@@ -40,8 +40,7 @@ class ViewsProcess:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._engine = create_engine(settings.database_url, pool_size=CONNECTIONS)
-        self._plans = PublishedPlans()
-        self._in_force = Plans()
+        self._plans = Plans()
         self._live = self._create_live(settings)
         self._health = Health()
         self._plans_read = False
@@ -61,7 +60,7 @@ class ViewsProcess:
             await self._engine.dispose()
 
     async def _keep(self) -> None:
-        async with TableReader(self._settings.kafka, PLANS, self._add_plan) as plans:
+        async with TableReader(self._settings.kafka, PLANS, self._plans.add) as plans:
             await plans.caught_up()
             self._plans_read = True
             sink = ViewsSink(WritingModels(self._engine), self._health.progressed, self._settings.clock.clock())
@@ -73,12 +72,8 @@ class ViewsProcess:
 
     def _create_live(self, settings: Settings) -> LiveBook:
         projector = Projector()
-        shard = ProjectShard(lambda: self._in_force.in_force, projector)
-        return LiveBook(projector, shard, lambda: self._in_force.in_force, settings.clock.clock())
-
-    def _add_plan(self, record: Record) -> None:
-        self._plans.add(record)
-        self._in_force.add(record)
+        shard = ProjectShard(lambda: self._plans.in_force, projector)
+        return LiveBook(projector, shard, lambda: self._plans.in_force, settings.clock.clock())
 
     def _not_ready(self) -> Iterator[str]:
         if not self._plans_read:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
-import msgspec
 from fastapi import FastAPI
 
 from services.ingest import metrics
@@ -19,13 +18,12 @@ from shared.access import Keys
 from shared.db import create_engine
 from shared.http import answer_while_database_is_away, create_ops_app, serve
 from shared.memory import collect_seldom
-from shared.schemas import published_plan
+from shared.plans import PublishedPlans
 from shared.straight import StraightApp
 from shared.streams.app import run
 from shared.streams.health import Health
 from shared.streams.metrics import stream_series
 from shared.streams.restore import TableReader
-from shared.streams.shards import Record
 from shared.topics import PLANS, REPORTS
 
 
@@ -78,17 +76,17 @@ async def run_normaliser(settings: IngestSettings, stop: asyncio.Event) -> None:
     """Run the normaliser until ``stop``; what is under way is finished first."""
     health = Health()
     reports = ReportTable()
-    in_force = PlanInForce()
+    plans = PublishedPlans()
     adapters = Adapters({name: made.connection(name) for name, made in settings.ingest.hubspot.items()})
     app = create_normaliser_app(health)
     serving = asyncio.create_task(serve(app, settings.http, stop))
     stopping = asyncio.create_task(stop.wait())
     tables = (
-        TableReader(settings.kafka, PLANS, in_force.put),
+        TableReader(settings.kafka, PLANS, plans.add),
         TableReader(settings.kafka, REPORTS, reports.put),
     )
     role = create_role(
-        adapters, lambda: settings.ingest.rates_to(in_force.currency), reports, settings.kafka.partitions, tables
+        adapters, lambda: settings.ingest.rates_to(_currency(plans)), reports, settings.kafka.partitions, tables
     )
 
     async def work() -> None:
@@ -112,25 +110,9 @@ async def run_normaliser(settings: IngestSettings, stop: asyncio.Event) -> None:
         await asyncio.gather(serving, stopping, *(table.stop() for table in tables), return_exceptions=True)
 
 
-class PlanCurrency(msgspec.Struct):
-    """The part of a plan that the normaliser reads."""
-
-    currency: str
-
-
-class PlanInForce:
-    """What the normaliser knows of plans: the currency of the one written last."""
-
-    def __init__(self) -> None:
-        self.currency: str | None = None
-
-    def put(self, record: Record) -> None:
-        """Note a record of ``plans.v1``."""
-        if record.value is not None:
-            self.currency = _currency(published_plan.decode(record.value).plan).currency
-
-
-_currency = msgspec.json.Decoder(PlanCurrency).decode
+def _currency(plans: PublishedPlans) -> str | None:
+    last = plans.last
+    return last[1].currency if last else None
 
 
 def _signers(settings: IngestSettings) -> dict[str, webhooks.Signer]:

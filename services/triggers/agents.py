@@ -19,14 +19,12 @@ import structlog
 
 from services.triggers import metrics
 from services.triggers.domain.evaluation import Change, Evaluation
-from services.triggers.domain.rules import RuleBook, compile_rules
+from services.triggers.domain.rules import RuleBook
 from shared.errors import LogRewound
 from shared.schemas import episode, recalibration
 from shared.schemas.envelope import attribute, headers
 from shared.schemas.frame import Frame
 from shared.schemas.frame import decode as decode_frame
-from shared.schemas.plan import Plan
-from shared.schemas.published_plan import decode as decode_plan
 from shared.schemas.trace import NOWHERE, Passage, passage_in
 from shared.streams.dead_letters import UNREADABLE, BrokenLimit, dead_letter
 from shared.streams.shards import Batch, Outgoing, Record
@@ -42,29 +40,6 @@ may begin later."""
 _decode_key = msgspec.json.Decoder(tuple[str, str]).decode
 
 _log = structlog.get_logger(__name__)
-
-
-class Plans:
-    """Every published plan, as ``TableReader`` brings them; rules are compiled when first asked for."""
-
-    def __init__(self) -> None:
-        self._published: dict[str, bytes] = {}
-        self._books: dict[str, RuleBook] = {}
-
-    def add(self, record: Record) -> None:
-        """Take in one record of ``plans.v1``."""
-        if record.value is not None:
-            self._published[decode_plan(record.value).name] = record.value
-
-    def book(self, name: str) -> RuleBook | None:
-        """The rules of plan version ``name``, or None while it has not been seen."""
-        book = self._books.get(name)
-        if book is None and name in self._published:
-            published = decode_plan(self._published[name])
-            book = self._books[name] = compile_rules(name, Plan.model_validate_json(bytes(published.plan)))
-            for rejected in book.rejected:
-                _log.error("a trigger is not evaluated", trigger=rejected.trigger, plan=name, why=rejected.reason)
-        return book
 
 
 class Begin:

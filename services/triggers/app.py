@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 from fastapi import FastAPI
 
-from services.triggers.agents import Begin, Plans, TriggersShard
+from services.triggers.agents import Begin, TriggersShard
 from services.triggers.metrics import trigger_series
+from services.triggers.plans import Plans
 from services.triggers.settings import TriggersSettings
 from shared.http import create_ops_app, serve_beside
 from shared.streams.app import run

@@ -31,6 +31,11 @@ TABLE_LAG = Gauge(
     ["topic", "partition"],
     registry=stream_series,
 )
+PLANS_UNREADABLE = Gauge(
+    "headroom_plans_unreadable",
+    "Published plans that this process cannot read; to it, each is as none.",
+    registry=stream_series,
+)
 RECORDS_APPLIED = Counter(
     "headroom_records_applied_total",
     "Records applied; there from the partition's first assignment on.",

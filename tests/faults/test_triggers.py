@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from headroom import topics
 from headroom.local.ports import free_ports
-from services.triggers.agents import Plans
+from services.triggers.plans import Plans
 from shared.schemas import episode, frame, recalibration
 from shared.schemas.frame import Frame
 from shared.settings import KafkaSettings

@@ -1,19 +1,19 @@
 """The plan in force, as every process of capacity reads it from ``plans.v1``."""
 
 from services.capacity.domain.projector import PlanInForce
-from shared.schemas.plan import Plan
-from shared.schemas.published_plan import decode as decode_plan
-from shared.streams.shards import Record
+from shared.plans import PublishedPlans
 
 
-class Plans:
-    """The plan in force: the record of ``plans.v1`` that was written last."""
+class Plans(PublishedPlans):
+    """Published plans, and the one in force as a projection takes it."""
 
-    def __init__(self) -> None:
-        self.in_force: PlanInForce | None = None
+    _in_force: PlanInForce | None = None
 
-    def add(self, record: Record) -> None:
-        """Take in one record of ``plans.v1``."""
-        if record.value is not None:
-            published = decode_plan(record.value)
-            self.in_force = PlanInForce(published.name, Plan.model_validate_json(bytes(published.plan)))
+    @property
+    def in_force(self) -> PlanInForce | None:
+        """The plan in force, the same object until another is; None while none was published."""
+        if (last := self.last) is None:
+            self._in_force = None
+        elif self._in_force is None or self._in_force.plan is not last[1]:
+            self._in_force = PlanInForce(*last)
+        return self._in_force

@@ -23,6 +23,7 @@ from shared.schemas import published_plan
 from shared.schemas.envelope import headers
 from shared.schemas.published_plan import PublishedPlan
 from shared.settings import KafkaSettings
+from shared.streams.dead_letters import UNREADABLE
 from shared.topics import HISTORY, LARGEST_REQUEST, PLANS
 
 LOCK = "door-plans"
@@ -57,15 +58,19 @@ class Plans:
             raise NotReady("the plan could not be published", why="other doors publish all the time", do="Put it again")
 
     async def all(self) -> list[PublishedPlan]:
-        """Every published plan in the order of the log: the last is in force. Raises ``NotReady`` without Kafka."""
+        """Every published plan in the order of the log: the last is in force. Raises ``NotReady`` without Kafka.
+
+        One that cannot be read is left out, as it is by every process that goes by plans.
+        """
         async with _answering("the plans could not be read"):
-            return await self._read()
+            return (await self._read())[0]
 
     async def _publish(self, draft: Draft, now: datetime) -> tuple[PublishedPlan, Outcome]:
         producer = create_producer(self._kafka, transactional_id=self._kafka.topic_prefix + LOCK, linger_ms=0)
         try:
             await producer.start()
-            plan, outcome = decide(draft, await self._read(), now)
+            published, unreadable = await self._read()
+            plan, outcome = decide(draft, published, now, unreadable)
             if outcome == "unchanged":
                 return plan, outcome
             envelope = headers(published_plan.TYPE, plan.name, "headroom/plans", plan.published)
@@ -86,16 +91,23 @@ class Plans:
                     return
                 await asyncio.sleep(0.01)
 
-    async def _read(self) -> list[PublishedPlan]:
+    async def _read(self) -> tuple[list[PublishedPlan], set[str]]:
+        """The published plans in the order of the log, and the names of those that cannot be read."""
         async with self._reader() as (consumer, partition):
             end = (await consumer.end_offsets([partition]))[partition]
             found: dict[str, PublishedPlan] = {}
+            unreadable: set[str] = set()
             while await consumer.position(partition) < end:
                 for record in (await consumer.getmany(partition, timeout_ms=200)).get(partition, []):
-                    plan = published_plan.decode(record.value)
-                    found.pop(plan.name, None)
-                    found[plan.name] = plan
-            return list(found.values())
+                    name = (record.key or b"").decode(errors="backslashreplace")
+                    found.pop(name, None)
+                    unreadable.discard(name)
+                    if record.value is not None:
+                        try:
+                            found[name] = published_plan.decode(record.value)
+                        except UNREADABLE:
+                            unreadable.add(name)
+            return list(found.values()), unreadable
 
     @asynccontextmanager
     async def _reader(self) -> AsyncIterator[tuple[AIOKafkaConsumer, TopicPartition]]:

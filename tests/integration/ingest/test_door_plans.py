@@ -8,7 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from headroom import topics
-from shared.kafka import connection_options
+from shared.kafka import connection_options, create_producer
 from shared.schemas import published_plan
 from shared.topics import HISTORY, PLANS
 from tests.integration.ingest.doors import Door, add_key, free_port, running_door
@@ -64,6 +64,17 @@ async def test_a_plan_and_its_history_are_written_together(door: Door) -> None:
     assert on_plans[0].value == on_history[0].value
     made = published_plan.decode(on_plans[0].value)
     assert (made.id, made.version, made.publisher) == ("written", 1, "bootstrap")
+
+
+async def test_a_record_that_is_no_plan_is_left_out_and_its_version_is_not_given_again(door: Door) -> None:
+    assert (await put(door, "amid", plan("amid"))).json()["name"] == "amid@1"
+    async with create_producer(door.settings.kafka) as producer:
+        await producer.send_and_wait(door.settings.kafka.topic_prefix + PLANS.name, b"{}", b"amid@2", partition=0)
+    listed = (await get(door, "/v1/plans")).json()
+    assert listed["in_force"] == "amid@1"
+    assert [p["name"] for p in listed["plans"] if p["id"] == "amid"] == ["amid@1"]
+    assert (await put(door, "amid", plan("amid"))).json()["outcome"] == "unchanged"
+    assert (await put(door, "amid", plan("amid", 310))).json()["name"] == "amid@3"
 
 
 async def test_json_is_a_plan_too(door: Door) -> None:

@@ -9,8 +9,9 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from headroom import topics
-from services.triggers.agents import Begin, Plans
+from services.triggers.agents import Begin
 from services.triggers.app import create_role
+from services.triggers.plans import Plans
 from shared.schemas import dead_letter, episode, frame, recalibration
 from shared.schemas.frame import Frame
 from shared.settings import KafkaSettings

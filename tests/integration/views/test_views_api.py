@@ -17,10 +17,11 @@ from headroom.local.ports import free_ports
 from services.capacity.api import install
 from services.capacity.store.reading import ReadingModels
 from services.capacity.store.writing import WritingModels
-from services.capacity.views import PublishedPlans, ViewsSink
+from services.capacity.views import ViewsSink
 from shared.access import Keys, hash_key, new_key
 from shared.db import create_engine, upgrade
 from shared.http import create_ops_app, serve
+from shared.plans import PublishedPlans
 from shared.schemas.deal import Deal, Line, Stamp
 from shared.schemas.forecast import Forecast, PoolMove
 from shared.schemas.frame import ListedCount, ListedDeal

@@ -59,3 +59,10 @@ def test_the_published_json_carries_the_version() -> None:
     plan, _ = decide(draft("a"), [], NOW)
     assert msgspec.json.decode(plan.plan) == {"plan": "fy26", "content": "a", "version": 1}
     assert (plan.publisher, plan.published, plan.text) == ("ana", NOW, "a")
+
+
+def test_the_version_of_a_record_that_cannot_be_read_is_taken() -> None:
+    """A newer process may have read it, and frames and decisions cite it."""
+    published = [decide(draft("a"), [], NOW)[0]]
+    assert decide(draft("b"), published, NOW, {"fy26@4", "fy27@9", "", "fy26@x"})[0].name == "fy26@5"
+    assert decide(draft("a"), published, NOW, {"fy26@4"})[1] == "unchanged"

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from services.triggers.agents import Begin, Plans, TriggersShard
+from services.triggers.agents import Begin, TriggersShard
+from services.triggers.plans import Plans
 from shared.schemas import episode, frame, published_plan, recalibration
 from shared.schemas.frame import Frame
 from shared.schemas.plan import Plan

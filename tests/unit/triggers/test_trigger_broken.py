@@ -7,8 +7,9 @@ from datetime import datetime
 import pytest
 from msgspec.structs import replace as replace_row
 
-from services.triggers.agents import Begin, Plans, TriggersShard
+from services.triggers.agents import Begin, TriggersShard
 from services.triggers.domain.identity import recalibration_id
+from services.triggers.plans import Plans
 from shared.schemas import dead_letter, episode, frame, recalibration
 from shared.schemas.frame import Frame
 from shared.streams.dead_letters import TooManyBroken

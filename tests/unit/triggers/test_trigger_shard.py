@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.triggers import agents
-from services.triggers.agents import Plans
 from services.triggers.domain import episodes, evaluation
 from services.triggers.domain.evaluation import Evaluation
 from services.triggers.domain.identity import recalibration_id
+from services.triggers.plans import Plans
 from shared.errors import LogRewound
 from shared.schemas import episode, frame
 from shared.schemas.frame import Frame

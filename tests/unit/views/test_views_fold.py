@@ -6,13 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.capacity.store.writing import Changes
-from services.capacity.views import PublishedPlans, fold, last_of_each
+from services.capacity.views import fold, frames_of, last_of_each
 from shared.schemas import deal
 from shared.schemas.deal import Deal
 from shared.schemas.forecast import Forecast
 from shared.schemas.frame import Frame, ListedDeal
+from shared.schemas.frame import encode as encode_frame
 from shared.schemas.position import Position, WorkState
-from tests.unit.triggers.scenes import MONDAY, WEEK, Written, at, plan_json, position, published, slipping
+from tests.unit.triggers.scenes import MONDAY, WEEK, Written, at, position, slipping
 
 Tables = tuple[dict[tuple[str, str], Position], dict[str, WorkState], list[ListedDeal], dict[tuple[str, str], Forecast]]
 
@@ -95,6 +96,12 @@ def test_a_run_comes_to_the_same_as_its_frames_one_by_one(before: list[Frame], f
         assert (changes.projection.frame, changes.projection.week) == (len(frames) - 1, WEEK)
 
 
+def test_a_frame_that_cannot_be_read_is_passed_over() -> None:
+    first, second = at(0, position(0, 0.1)), at(1, position(1, 0.9))
+    records = [(encode_frame(first), 0), (b"{", 1), (b"\xff", 2), (None, 3), (encode_frame(second), 4)]
+    assert frames_of(Written(offset, None, value) for value, offset in records) == [(0, first), (4, second)]
+
+
 def made(name: str, version: int) -> Deal:
     return Deal(id=name, source="crm", object=name, version=version)
 
@@ -115,13 +122,3 @@ def test_a_deal_that_cannot_be_read_stays_as_it_was_until_it_is_written_again() 
     assert last_of_each([broken, other]) == ([], [])
     assert last_of_each([one, broken]) == ([made("a", 1)], [])
     assert last_of_each([one, broken, Written(3, b"a", deal.encode(made("a", 2)))]) == ([made("a", 2)], [])
-
-
-def test_plans_are_known_once_they_are_read() -> None:
-    plans = PublishedPlans()
-    assert plans.get("p@1") is None
-    plans.add(Written(0, b"p@1", published(plan_json())))
-    plan = plans.get("p@1")
-    assert plan is not None
-    assert plan.owner_of("engineering") == "eve"
-    assert plans.get("p@1") is plan
