@@ -82,9 +82,11 @@ def readable(error: Exception) -> str:
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise Unusable("malformed", f"an object names {twice!r} twice")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise Unusable("malformed", f"an object names {name!r} twice")
+            seen.add(name)
     return made
 
 
