@@ -170,8 +170,15 @@ class Recalibrations:
 
 
 async def _listening(connection: AsyncConnection) -> list[tuple[uuid.UUID, Filters]]:
-    query = sa.select(subscriptions.c.id, subscriptions.c.filters).where(
-        subscriptions.c.enabled, subscriptions.c.deleted.is_(None)
+    """Who is to be told; they stay so until the transaction ends.
+
+    Whoever deletes or disables a subscription meanwhile waits, and so gives up what is planned here, too.
+    """
+    query = (
+        sa.select(subscriptions.c.id, subscriptions.c.filters)
+        .where(subscriptions.c.enabled, subscriptions.c.deleted.is_(None))
+        .order_by(subscriptions.c.id)
+        .with_for_update(read=True)
     )
     return [(row.id, filters_from(row.filters)) for row in await connection.execute(query)]
 

@@ -1,6 +1,8 @@
 """Recalibrations from the log into PostgreSQL: planned once, whatever comes again and whatever breaks."""
 
+import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -11,13 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.notifier.consumer import RecalibrationSink
 from services.notifier.domain.routing import Filters
 from services.notifier.store.deliveries import Deliveries
-from services.notifier.store.feed import Feed
+from services.notifier.store.feed import Feed, lock_appending
 from services.notifier.store.recalibrations import OPEN, STATES, Recalibrations
-from services.notifier.store.tables import metadata
+from services.notifier.store.subscriptions import Subscriptions
+from services.notifier.store.tables import deliveries, metadata
 from shared.schemas import dead_letter as dead_letters
 from shared.streams.dead_letters import TooManyBroken
 from shared.streams.shards import Outgoing
 from tests.integration.notifier.made import arrivals, batch, recalibration, subscribe
+from tests.waiting import eventually
 
 URL = "https://hooks.example.com/in"
 
@@ -78,6 +82,52 @@ async def test_a_batch_larger_than_one_insert_is_planned_whole(engine: AsyncEngi
         await subscribe(engine, URL)
     taken = await Recalibrations(engine).take_in(arrivals(*(recalibration(f"r{n}") for n in range(700))))
     assert taken.planned == {"recalibration.firing": 2100}
+
+
+async def eventually_locked_out(engine: AsyncEngine, count: int, other: asyncio.Task[Any] | None = None) -> None:
+    """Until ``count`` transactions wait for a lock, or ``other`` is over."""
+    waiting = sa.text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+
+    async def locked_out() -> bool:
+        async with engine.connect() as connection:
+            return bool(await connection.scalar(waiting) == count) or (other is not None and other.done())
+
+    await eventually(locked_out)
+
+
+async def assert_all_given_up(engine: AsyncEngine, count: int) -> None:
+    found = await Deliveries(engine).listed(limit=10)
+    assert [one.state for one in found] == ["given-up"] * count
+
+
+async def test_what_is_planned_while_its_subscription_is_deleted_is_given_up(engine: AsyncEngine) -> None:
+    to = await subscribe(engine, URL)
+    async with engine.connect() as holding:
+        await lock_appending(holding)  # the last that taking in waits for: its deliveries are planned by then
+        taking = asyncio.create_task(Recalibrations(engine).take_in(arrivals(recalibration())))
+        await eventually_locked_out(engine, 1)
+        deleting = asyncio.create_task(Subscriptions(engine).delete(to.id))
+        await eventually_locked_out(engine, 2, deleting)
+        await holding.rollback()
+    await asyncio.wait_for(asyncio.gather(taking, deleting), 10)
+    await assert_all_given_up(engine, 1)
+
+
+async def test_nothing_is_planned_to_a_subscription_that_is_being_deleted(engine: AsyncEngine) -> None:
+    to = await subscribe(engine, URL)
+    store = Recalibrations(engine)
+    await store.take_in(arrivals(recalibration("r1")))
+    async with engine.connect() as holding:
+        await holding.execute(sa.select(deliveries.c.id).with_for_update())  # as a settlement does
+        deleting = asyncio.create_task(Subscriptions(engine).delete(to.id))
+        await eventually_locked_out(engine, 1)
+        taking = asyncio.create_task(store.take_in(arrivals(recalibration("r2"))))
+        await eventually_locked_out(engine, 2, taking)
+        await holding.rollback()
+    await asyncio.wait_for(asyncio.gather(taking, deleting), 10)
+    await assert_all_given_up(engine, 1)
 
 
 class Graves:
