@@ -33,7 +33,8 @@ NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/nothing"
 UNITS = ("seconds", "bytes", "ratio", "records", "total", "info")
 # Counts of things, whose unit is the thing.
 COUNTED = re.compile(
-    r"_(ready|deals|cells|overloaded|in_force|away|up|held|rejected|active|pending|late|subscriptions|relaying|clients)$"
+    r"_(ready|deals|cells|overloaded|in_force|unreadable|away|up|held|rejected|active|pending|late|subscriptions|relaying"
+    r"|clients)$"
 )
 
 

@@ -10,32 +10,36 @@ from services.capacity import metrics
 from services.capacity.agents.fold import FoldShard
 from services.capacity.agents.plans import Plans
 from services.capacity.agents.project import ProjectShard
-from services.capacity.domain.projector import PlanInForce
 from shared.schemas import dead_letter, decision, forecast, frame, position, published_plan, report
 from shared.schemas.deal import Line, Stamp
 from shared.schemas.envelope import attribute
-from shared.topics import CELLS, DEAD_LETTERS, DEALS, DECISIONS, FORECASTS, FRAMES, PLANS, POSITIONS, REPORTS, SIGNALS
+from shared.schemas.plan import Plan
+from shared.topics import CELLS, DEAD_LETTERS, DEALS, DECISIONS, FORECASTS, FRAMES, POSITIONS, REPORTS, SIGNALS
 from tests.unit.capacity.books import NOW
 from tests.unit.capacity.deals import deal
 from tests.unit.capacity.plans import plan, tethered, work_pool
 from tests.unit.capacity.records import FakeRecord, Log
 
 
+def publish(made: Plans, content: Plan, version: int = 1) -> Plans:
+    """Let ``made`` read of this plan as ``small@version``."""
+    published = published_plan.PublishedPlan(
+        id="small",
+        version=version,
+        sha256="",
+        published=datetime(2026, 1, 1, tzinfo=UTC),
+        publisher="ana",
+        text="",
+        plan=msgspec.Raw(content.model_dump_json().encode()),
+    )
+    made.add(FakeRecord(version, published.name.encode(), published_plan.encode(published)))
+    return made
+
+
 def plans(*versions: int) -> Plans:
     made = Plans()
-    log = Log(PLANS)
     for version in versions:
-        published = published_plan.PublishedPlan(
-            id="small",
-            version=version,
-            sha256="",
-            published=datetime(2026, 1, 1, tzinfo=UTC),
-            publisher="ana",
-            text="",
-            plan=msgspec.Raw(tethered(10.0 * version, 100.0).model_dump_json().encode()),
-        )
-        log.write(published.name, published_plan.encode(published))
-        made.add(log.records[-1])
+        publish(made, tethered(10.0 * version, 100.0), version)
     return made
 
 
@@ -234,9 +238,8 @@ def test_a_broken_row_of_forecasts_is_as_none_and_is_taken_back(broken):
 
 def test_very_many_forecasts_and_pools_come_in_parts_that_kafka_takes():
     needs = [{"pool": f"p{n}", "effort": 1.0} for n in range(300)]
-    made = Plans()
     many = plan({f"p{n}": work_pool(100.0) for n in range(300)}, {"basic": {"needs": needs}}, horizon_weeks=1)
-    made.in_force = PlanInForce("small@1", many)
+    made = publish(Plans(), many)
     deals, cells = Log(DEALS), Log(CELLS)
     for number in range(130):
         line = Line("basic", quantity=1.0, amount=1.0, segment=f"segment {number}")
@@ -257,9 +260,9 @@ def test_without_a_plan_it_waits_and_with_a_new_one_it_starts_over():
     made = Plans()
     shard = started(made)
     assert shard.flush(NOW) == []
-    made.in_force = plans(1).in_force
+    publish(made, tethered(10.0, 100.0))
     assert read(shard.flush(NOW))[0].plan == "small@1"
-    made.in_force = plans(1, 2).in_force
+    publish(made, tethered(20.0, 100.0), 2)
     first, _ = read(shard.flush(NOW))
     assert (first.complete, first.plan) == (True, "small@2")
 
@@ -288,10 +291,8 @@ def test_a_record_broken_just_before_a_kill_has_its_letter_after_the_restart(top
 
 
 def test_a_table_too_long_for_one_record_comes_in_parts_of_one_moment():
-    made = Plans()
     many = plan({f"p{n}": work_pool(100.0) for n in range(30)}, {})
-    made.in_force = PlanInForce("small@1", many)
-    outgoing = started(made).flush(NOW)
+    outgoing = started(publish(Plans(), many)).flush(NOW)
     parts = [frame.decode(out.value) for out in outgoing if out.topic == FRAMES]
     assert [(part.complete, len(part.positions)) for part in parts] == [(True, 500), (False, 500), (False, 170)]
     assert len({(part.now, part.plan, part.week) for part in parts}) == 1

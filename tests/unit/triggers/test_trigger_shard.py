@@ -26,6 +26,7 @@ from tests.unit.triggers.scenes import (
     plan_json,
     plans,
     position,
+    published,
     undisturbed,
 )
 from tests.unit.triggers.story import FIRST, FORGETFUL, KNOWN, SECOND, story
@@ -140,7 +141,7 @@ def test_frames_wait_for_their_plan_and_keep_their_order() -> None:
     held = [one.plan for one in frames].index("p@2")
     assert all(one.frame < held for one in log.told)
     assert log.told
-    late._published |= KNOWN._published
+    late.add(Written(2, b"p@2", published(SECOND, 2)))
     log.keep(shard.flush(MONDAY))
     assert told(log) == told(expected)
 
