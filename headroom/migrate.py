@@ -5,6 +5,15 @@ from shared.settings import Settings
 
 
 def migrate() -> None:
-    """Bring the database at HEADROOM_DATABASE_URL to this version's tables; does nothing when it is there."""
-    upgrade(Settings().database_url)
-    print("The database is at this version.")
+    """Bring the database at HEADROOM_DATABASE_URL to this version's tables; does nothing when it is there.
+
+    Tables of a newer version are left as they are, so that one can go back to this one: migrations only add.
+    """
+    newer = upgrade(Settings().database_url)
+    if newer is None:
+        print("The database is at this version.")
+    else:
+        print(
+            f"The database is at {newer}, which this version does not know: a newer one migrated it. Nothing was"
+            " changed, for migrations only add, and this version runs on it. Go on to the newer version when you can."
+        )

@@ -58,8 +58,11 @@ def _refuse_closed(connection: Any, *_: Any) -> None:
         raise exc.DisconnectionError  # the pool connects again
 
 
-def upgrade(url: str) -> None:
-    """Bring the database to the newest migration, if it is not there. Blocks; call it outside an event loop."""
+def upgrade(url: str) -> str | None:
+    """Bring the database to the newest migration, if it is not there. Blocks; call it outside an event loop.
+
+    A database of a newer version is left as it is, for migrations only add: then its revision is what comes back.
+    """
     # Here and not above: a quarter of what a process imports, and most never migrate.
     from alembic import command
     from alembic.config import Config
@@ -68,6 +71,10 @@ def upgrade(url: str) -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["url"] = url
     command.upgrade(config, "head")
+    newer: str | None = config.attributes.get("newer")
+    if newer is not None:
+        log.warning("the database is of a newer version and stays as it is", revision=newer)
+    return newer
 
 
 def is_away(error: BaseException) -> bool:

@@ -1,11 +1,18 @@
-"""What migrations make of rows that an earlier version wrote."""
+"""What migrations make of rows that an earlier version wrote, and of a database that a later one has migrated."""
 
 import asyncio
+import inspect
+import re
 
+import pytest
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import text
+from typer.testing import CliRunner
 
+from headroom.cli import app
 from services.capacity.store.reading import ReadingModels
 from services.notifier.store.deliveries import Deliveries
 from shared.db import MIGRATIONS, create_engine, upgrade
@@ -52,3 +59,47 @@ async def test_a_grouped_message_of_before_is_found_by_what_it_tells_of(database
     found = [len(await Deliveries(engine).listed(limit=9, recalibration=name)) for name in ("r1", "r2", "r3")]
     assert found == [1, 1, 0]
     await engine.dispose()
+
+
+async def test_a_version_from_before_leaves_a_newer_database_as_it_is(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One can go back to it: the job that migrates comes to its end, and says what it found."""
+    assert await asyncio.to_thread(upgrade, database_url) is None
+    await _set_revision(database_url, "9999")
+    assert await asyncio.to_thread(upgrade, database_url) == "9999"
+    monkeypatch.setenv("HEADROOM_DATABASE_URL", database_url)
+    done = await asyncio.to_thread(CliRunner().invoke, app, ["migrate"])
+    assert (done.exit_code, done.exception) == (0, None)
+    assert "The database is at 9999, which this version does not know" in done.stdout
+    assert await _revision(database_url) == "9999"
+
+
+async def test_what_is_no_later_revision_is_refused(database_url: str) -> None:
+    await asyncio.to_thread(upgrade, database_url)
+    await _set_revision(database_url, "of another program")
+    with pytest.raises(CommandError, match="of another program"):
+        await asyncio.to_thread(upgrade, database_url)
+
+
+def test_migrations_only_add() -> None:
+    """What the version before reads and writes is still there after them."""
+    for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions():
+        assert script.revision.isdigit(), "a later one is known by its number"
+        assert len(script.revision) == 4
+        assert not re.search(r"drop_|alter_|rename", inspect.getsource(script.module.upgrade)), script.revision
+
+
+async def _set_revision(url: str, revision: str) -> None:
+    engine = create_engine(url)
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = :to"), {"to": revision})
+    await engine.dispose()
+
+
+async def _revision(url: str) -> str:
+    engine = create_engine(url)
+    async with engine.connect() as connection:
+        found = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+    await engine.dispose()
+    return str(found)
