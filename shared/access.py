@@ -121,11 +121,21 @@ async def authorise(request: Request, *scopes: Scope) -> Principal:
     return principal
 
 
-def requires(*scopes: Scope) -> Callable[[Request], Awaitable[Principal]]:
-    """A FastAPI dependency that lets in keys with one of ``scopes`` and gives the route its ``Principal``."""
+def requires(
+    *scopes: Scope, refused: Callable[[Problem], None] | None = None
+) -> Callable[[Request], Awaitable[Principal]]:
+    """A FastAPI dependency that lets in keys with one of ``scopes`` and gives the route its ``Principal``.
+
+    ``refused`` is told of each 401 and 403: the route itself does not see who is not let in.
+    """
 
     async def dependency(request: Request) -> Principal:
-        return await authorise(request, *scopes)
+        try:
+            return await authorise(request, *scopes)
+        except Problem as error:
+            if refused is not None:
+                refused(error)
+            raise
 
     dependency.scopes = scopes  # type: ignore[attr-defined]  # read by the test that walks all routes
     return dependency

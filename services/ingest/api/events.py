@@ -50,7 +50,7 @@ class Taken:
 def create_router(box: Inbox, limits: Limits, clock: Clock) -> APIRouter:
     """The route, over the inbox and the system's clock."""
     router = APIRouter(tags=["events"])
-    caller = Depends(requires("ingest", "report"))
+    caller = Depends(requires("ingest", "report", refused=_count_refused))
 
     @router.post(PATH, status_code=202, response_model=None, openapi_extra=_OPENAPI)
     async def events(request: Request, principal: Principal = caller) -> Response:
@@ -63,12 +63,17 @@ def create_router(box: Inbox, limits: Limits, clock: Clock) -> APIRouter:
             common = audit_headers(request, CLOUDEVENTS, now.isoformat())
             await box.append([_record(one, common) for one in taken])
         except (Problem, NotReady) as error:
-            metrics.REFUSED.labels(CLOUDEVENTS, status_of(error)).inc()
+            _count_refused(error)
             raise
         metrics.ACCEPTED.labels(CLOUDEVENTS).inc(len(taken))
         return accepted([one.envelope.id for one in taken])
 
     return router
+
+
+def _count_refused(error: Problem | NotReady) -> None:
+    # By the kind of sender alone: a stranger must not be able to make series.
+    metrics.REFUSED.labels(CLOUDEVENTS, status_of(error)).inc()
 
 
 def _taken(request: Request, body: bytes, now: datetime, limits: Limits) -> list[Taken]:
