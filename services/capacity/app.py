@@ -25,13 +25,21 @@ def create_fold_role(every: float) -> Role:
 
     While it catches up most cells change from flush to flush, and writing them late costs nobody anything.
     """
-    return Role("fold", (DEALS,), (), FoldShard, flush_every=every, flush_share=0.1)
+    return Role("fold", (DEALS,), (), FoldShard, flush_every=every, flush_share=0.1, ended=metrics.take_back_fold)
 
 
 def create_project_role(plan_in_force: Callable[[], PlanInForce | None], every: float) -> Role:
     """The role ``project``: one shard over everything a projection needs but the plan."""
     topics = (CELLS, REPORTS, DECISIONS, SIGNALS, POSITIONS, FORECASTS)
-    return Role("project", topics, (), lambda _: ProjectShard(plan_in_force), flush_every=every, flush_share=0.8)
+    return Role(
+        name="project",
+        state_topics=topics,
+        input_topics=(),
+        make_shard=lambda _: ProjectShard(plan_in_force),
+        flush_every=every,
+        flush_share=0.8,
+        ended=metrics.take_back_projection,
+    )
 
 
 class FoldProcess:

@@ -83,3 +83,16 @@ QUESTION_SECONDS = Histogram(
     buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30),
     registry=views_series,
 )
+
+
+def take_back_fold(shard: int) -> None:
+    """Say no more how many deals a partition has: another process does, and both would count."""
+    DEALS.remove(shard)
+
+
+def take_back_projection(_shard: int) -> None:
+    """Say no more what is so now: another process does. Times stay, of which the newest counts."""
+    POSITIONS_OVERLOADED.clear()
+    REPORT_AGE.clear()
+    BOOK_CELLS.set(0)
+    PLAN_IN_FORCE.set(0)

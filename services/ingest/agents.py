@@ -284,4 +284,5 @@ def create_role(
         input_topics=(INBOX,),
         make_shard=lambda number: NormaliseShard(number, adapters, rates, known_reports, partitions),
         tables=tables,
+        ended=metrics.take_back,
     )

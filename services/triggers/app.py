@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fastapi import FastAPI
 
 from services.triggers.agents import Begin, TriggersShard
-from services.triggers.metrics import trigger_series
+from services.triggers.metrics import take_back, trigger_series
 from services.triggers.plans import Plans
 from services.triggers.settings import TriggersSettings
 from shared.http import create_ops_app, serve_beside
@@ -27,6 +27,7 @@ def create_role(plans: Plans, begin: Begin, begins: Table) -> Role:
         make_shard=lambda _: TriggersShard(plans.book),
         tables=(begins,),
         begin=lambda _: {FRAMES: begin.frame},
+        ended=take_back,
     )
 
 

@@ -28,3 +28,10 @@ AS_OF = Gauge(
     "Moment of the frame evaluated last, by the system's clock.",
     registry=trigger_series,
 )
+
+
+def take_back(_shard: int) -> None:
+    """Say no more what is so now: another process does. Times stay, of which the newest counts."""
+    EPISODES_ACTIVE.clear()
+    FRAMES_HELD.set(0)
+    RULES_REJECTED.set(0)

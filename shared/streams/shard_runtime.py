@@ -149,6 +149,7 @@ class ShardRuntime(Runtime):
             slot.flusher.cancel()
             with suppress(asyncio.CancelledError):
                 await slot.flusher
+        self._role.ended(number)
         await slot.writer.stop()
 
     # -- feeding

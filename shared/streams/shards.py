@@ -99,6 +99,10 @@ def _from_the_beginning(shard: int) -> Mapping[Topic, int]:
     return {}
 
 
+def _nothing_to_take_back(shard: int) -> None:
+    pass
+
+
 ASKED_WHEN_IDLE = 0.25
 """Seconds: time, or a table, may change what a shard has to say also while no batch comes."""
 
@@ -114,6 +118,8 @@ class Role:
     shard opens when they hold all that its former owner wrote.
     ``begin`` says of a shard, by state topic, from which offset on its state is a fold; it is asked when the tables are
     read, and what it does not name, or has been trimmed since, is read from where the topic begins.
+    ``ended`` is called when this process no longer has a shard: it takes back the gauges that the shard has set, for
+    another process tells them now, and this one may live on.
     ``gather``: seconds after a fetch in which the next may gather; what comes after a pause is taken at once.
     ``flush_every`` is the time between flushes in seconds; while there is something to read the process spends at most
     ``flush_share`` of its time on them, else at most a third if that is more, so under load they come less often.
@@ -128,6 +134,7 @@ class Role:
     tables: tuple[Table, ...] = ()
     begin: Callable[[int], Mapping[Topic, int]] = _from_the_beginning
     gather: float = GATHER
+    ended: Callable[[int], None] = _nothing_to_take_back
 
     @property
     def topics(self) -> tuple[Topic, ...]:

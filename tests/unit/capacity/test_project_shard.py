@@ -10,6 +10,7 @@ from services.capacity import metrics
 from services.capacity.agents.fold import FoldShard
 from services.capacity.agents.plans import Plans
 from services.capacity.agents.project import ProjectShard
+from services.capacity.app import create_project_role
 from shared.schemas import dead_letter, decision, forecast, frame, position, published_plan, report
 from shared.schemas.deal import Line, Stamp
 from shared.schemas.envelope import attribute
@@ -176,6 +177,35 @@ def test_the_age_of_a_report_that_was_deleted_is_no_longer_measured():
     made, _ = read(shard.flush(NOW + timedelta(hours=2)))
     assert made.report_ages == {"eng": None}
     assert metrics.project_series.get_sample_value("headroom_report_age_seconds", {"pool": "eng"}) is None
+
+
+def test_a_standby_says_nothing_of_what_it_projected_before():
+    reports = Log(REPORTS)
+    said = report.Report(
+        kind="backlog", source="ops", object="1", reporter="ana", stamp=Stamp(int(NOW.timestamp() * 1000)), pool="eng",
+        week="2026-W15", amount=5.0,
+    )  # fmt: skip
+    reports.write(report.record_key(said), report.encode(said))
+    deals = deals_log("qualified")
+    cells = Log(CELLS)
+    folded(cells, deals)
+    made = plans(1)
+    started(made, cells, reports).flush(NOW)
+    assert said_of_now() == {
+        "headroom_report_age_seconds",
+        "headroom_positions_overloaded",
+        "headroom_book_cells",
+        "headroom_plan_in_force",
+    }
+    create_project_role(lambda: made.in_force, 0.1).ended(0)
+    assert said_of_now() == set()
+
+
+def said_of_now():
+    """The gauges that say how things are, and more than nought; not those that say when."""
+    gauges = [family for family in metrics.project_series.collect() if family.type == "gauge"]
+    samples = [sample for family in gauges for sample in family.samples if sample.labels or sample.value]
+    return {sample.name for sample in samples if not sample.name.endswith("timestamp_seconds")}
 
 
 def test_rows_that_no_longer_stand_for_anything_are_tombstoned():
