@@ -1,8 +1,9 @@
 """The fold as others would run it, each in a process of its own: ``python -m benchmarks._fold_peers NAME LIMIT``.
 
-``bare`` reads and decodes and folds nothing: the ceiling in Python. ``stock_faust`` is a Faust agent on Faust's own
-transport with the product's fold in it: the same sums and members, flushed in transactions for at most a fifth of the
-time. Each prints one JSON object: events, seconds, and seconds of CPU.
+``bare`` reads and decodes and folds nothing: the ceiling in Python. ``stock_faust`` is an agent on Faust's own
+transport, event by event, around the product's own fold: no table of Faust, but our shard and our fenced writer,
+flushed as often and for as much of the time as the product does. Each prints one JSON object: events, seconds, and
+seconds of CPU.
 """
 
 import asyncio
@@ -19,15 +20,17 @@ import faust
 from aiokafka import TopicPartition
 
 from services.capacity.agents.fold import FoldShard
+from services.capacity.app import create_fold_role
 from services.capacity.domain.contribution import decode
+from services.capacity.settings import CapacityPart
 from shared.kafka import connection_options
 from shared.settings import KafkaSettings, Settings
 from shared.streams.shards import Batch
 from shared.streams.writer import FencedWriter
 from shared.topics import DEALS
 
-FLUSH_EVERY = 0.05
-FLUSH_SHARE = 0.2
+OURS = create_fold_role(CapacityPart().fold_every)
+"""Says how often and for how much of the time a fold is flushed."""
 
 
 async def bare(kafka: KafkaSettings, limit: int) -> dict[str, Any]:
@@ -78,7 +81,8 @@ class _Clocked:
                 records = shard.flush(datetime.now(UTC))
                 if records and partition in self.writers:
                     await self.writers[partition].write(records)
-            await asyncio.sleep(max(FLUSH_EVERY, (perf_counter() - started) * (1 / FLUSH_SHARE - 1)))
+            spent = perf_counter() - started
+            await asyncio.sleep(max(OURS.flush_every, spent * (1 / OURS.flush_share - 1)))
 
 
 async def stock_faust(kafka: KafkaSettings, limit: int) -> dict[str, Any]:
