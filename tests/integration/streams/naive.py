@@ -8,6 +8,7 @@ from faust.types import TP
 
 from shared.kafka import connection_options
 from shared.streams.restore import Barrier
+from shared.streams.shard_runtime import ShardRuntime, Slot
 from shared.streams.shards import Outgoing
 from shared.streams.transport import BatchConsumer
 from shared.streams.writer import FencedWriter
@@ -43,3 +44,20 @@ class NoBarrier(Barrier):
     @property
     def reached(self) -> bool:
         return True
+
+
+class FlushingByCount(ShardRuntime):
+    """Flushes a shard with each thousandth of its records."""
+
+    async def _pause(self, slot: Slot, started: float) -> None:
+        enough = slot.read + 1_000
+        while slot.read < enough:
+            slot.changed.clear()
+            await slot.changed.wait()
+
+
+class FlushingWhatWasRevoked(ShardRuntime):
+    """Forgets a shard that is no longer its own, and leaves what writes its changes running."""
+
+    async def _drop(self, number: int) -> None:
+        self._slots.pop(number)
