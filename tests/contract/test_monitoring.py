@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from headroom.local.system import PROGRAMS
-from tests.contract.declared import ROOT, declared
+from tests.contract.declared import PROCESSES, ROOT, declared
 from tests.contract.promql import series_in
 
 PROMETHEUS, GRAFANA = ROOT / "deploy" / "prometheus", ROOT / "deploy" / "grafana"
@@ -144,6 +144,16 @@ def test_every_alert_is_shown_to_fire_to_stay_silent_and_to_meet_missing_data(al
     assert not (series_in(alert["expr"]) - {"up", "headroom_ready"}) & given
     told = [check["alertname"] for check in absent["alert_rule_test"] if check["exp_alerts"]]
     assert told == ["HeadroomProcessAbsent"] or name == "HeadroomHeartbeat", "something must say that data is missing"
+
+
+def test_the_series_whose_absence_tells_are_there_from_a_process_s_start() -> None:
+    """Each process is known by one of its own, without labels, which would come with their first values."""
+    (alert,) = [one for one in ALERTS if one["alert"] == "HeadroomSeriesAbsent"]
+    own = dict(re.findall(r'(headroom_\w+){job="(\w+)"}', alert["expr"]))
+    assert sorted(own.values()) == sorted(PROGRAMS)
+    for name, job in own.items():
+        (series,) = [one for one in declared() if name in one.samples]
+        assert (PROCESSES[series.registry], series.labels) == (job, ())
 
 
 def test_rules_are_valid() -> None:
