@@ -10,7 +10,7 @@ import json
 import re
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
 K8S = ROOT / "deploy" / "k8s"
-KUSTOMIZE = {"apiVersion", "kind", "resources", "images", "replicas", "patches"}
+KUSTOMIZE = {"apiVersion", "kind", "resources", "components", "images", "replicas", "patches"}
 
 Document = dict[str, Any]
 
@@ -43,6 +43,11 @@ def compose(variables: Mapping[str, str]) -> Document:
     return json.loads(
         re.sub(r"\$\{(\w+)(?::([-?])([^}]*))?\}", lambda m: _variable(m, variables), json.dumps(document))
     )
+
+
+def own(composed: Document) -> dict[str, Document]:
+    """The services that run our image."""
+    return {name: one for name, one in composed["services"].items() if one["image"].startswith("headroom:")}
 
 
 def interpolated() -> set[str]:
@@ -70,14 +75,22 @@ def compose_schema() -> Document:
 # -- kustomize
 
 
-def render(folder: Path) -> list[Document]:
-    """What ``kubectl apply -k`` would send: resources, then images, replicas and patches over them."""
+def render(folder: Path, components: Sequence[str] = ()) -> list[Document]:
+    """What ``kubectl apply -k`` would send: resources, then components, images, replicas and patches over them.
+
+    ``components`` come to those that the kustomization names.
+    """
     (kustomization,) = documents(folder / "kustomization.yaml")
     assert set(kustomization) <= KUSTOMIZE, "teach this renderer what is new"
     found: list[Document] = []
     for name in kustomization["resources"]:
         place = folder / name
         found += render(place) if place.is_dir() else documents(place)
+    for name in [*kustomization.get("components", ()), *components]:
+        (component,) = documents(folder / name / "kustomization.yaml")
+        assert set(component) == {"apiVersion", "kind", "patches"}, "teach this renderer what is new"
+        assert component["kind"] == "Component"
+        _patch(found, component["patches"])
     for image in kustomization.get("images", ()):
         named = [
             one for _, pod in pods(found) for one in pod["containers"] if one["image"].split(":")[0] == image["name"]
@@ -89,23 +102,40 @@ def render(folder: Path) -> list[Document]:
         scaled = [one for one in found if _is(one, replicas) and "replicas" in one["spec"]]
         assert len(scaled) == 1, f"{replicas['name']} names one workload"
         scaled[0]["spec"]["replicas"] = replicas["count"]
-    for patch in kustomization.get("patches", ()):
-        (target,) = [one for one in found if _is(one, patch["target"])]
-        for operation in YAML(typ="safe").load(patch["patch"]):
-            _replace(target, plain(operation))
+    _patch(found, kustomization.get("patches", ()))
     return found
 
 
 def _is(document: Document, target: Mapping[str, Any]) -> bool:
-    return document["metadata"]["name"] == target["name"] and target.get("kind", document["kind"]) == document["kind"]
+    """Whether a patch's target means the document: kind and name are regular expressions, whole."""
+    assert set(target) <= {"kind", "name", "count", "labelSelector"}, "teach this renderer what is new"
+    what = document["metadata"]
+    label, _, value = target.get("labelSelector", "").partition("=")
+    return (
+        re.fullmatch(target.get("name", ".*"), what["name"]) is not None
+        and re.fullmatch(target.get("kind", ".*"), document["kind"]) is not None
+        and (not label or what.get("labels", {}).get(label) == value)
+    )
 
 
-def _replace(target: Document, operation: Document) -> None:
-    assert operation["op"] == "replace", "teach this renderer what is new"
+def _patch(found: list[Document], patches: Sequence[Mapping[str, Any]]) -> None:
+    for patch in patches:
+        targets = [one for one in found if _is(one, patch["target"])]
+        assert targets, f"{patch['target']} is nobody"
+        for target in targets:
+            for operation in YAML(typ="safe").load(patch["patch"]):
+                _change(target, plain(operation))
+
+
+def _change(target: Document, operation: Document) -> None:
     *way, last = operation["path"].strip("/").split("/")
     place: Any = target
     for step in way:
-        place = place[step]
+        place = place[int(step) if isinstance(place, list) else step]
+    if (operation["op"], last) == ("add", "-"):
+        place.append(operation["value"])
+        return
+    assert operation["op"] == "replace", "teach this renderer what is new"
     assert last in place, f"{operation['path']} is not there to be replaced"
     place[last] = operation["value"]
 

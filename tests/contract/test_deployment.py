@@ -24,7 +24,17 @@ from services.ingest.settings import IngestSettings
 from services.notifier.settings import NotifierSettings
 from services.triggers.settings import TriggersSettings
 from shared.http import create_ops_app
-from tests.contract.manifests import K8S, ROOT, Document, check_manifest, compose_schema, interpolated, pods, render
+from tests.contract.manifests import (
+    K8S,
+    ROOT,
+    Document,
+    check_manifest,
+    compose_schema,
+    interpolated,
+    own,
+    pods,
+    render,
+)
 
 SETTINGS: dict[str, type[BaseSettings]] = {
     "ingest": IngestSettings,
@@ -40,11 +50,6 @@ FILES = [ROOT / "Dockerfile", ROOT / "docker-compose.yml", *sorted(K8S.rglob("*.
 @pytest.fixture(params=OVERLAYS)
 def rendered(request: pytest.FixtureRequest) -> list[Document]:
     return render(K8S / "overlays" / str(request.param))
-
-
-def own(composed: Document) -> dict[str, Document]:
-    """The services that run our image."""
-    return {name: one for name, one in composed["services"].items() if one["image"].startswith("headroom:")}
 
 
 # -- published schemas
