@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from shared.errors import ConfigurationError, NotReady
 from shared.kafka import connection_options
@@ -26,8 +27,8 @@ async def partition_counts(kafka: KafkaSettings, topics: Iterable[Topic]) -> dic
     asked = {kafka.topic_prefix + topic.name: topic for topic in topics}
     found: dict[Topic, int] = {}
     admin = AIOKafkaAdminClient(**connection_options(kafka))
-    await admin.start()
     try:
+        await admin.start()
         for _ in range(ATTEMPTS):
             described = await admin.describe_topics(list(asked))
             found = {asked[entry["topic"]]: len(entry["partitions"]) for entry in described if not entry["error_code"]}
@@ -43,7 +44,8 @@ async def partition_counts(kafka: KafkaSettings, topics: Iterable[Topic]) -> dic
 async def awaited_counts(kafka: KafkaSettings, topics: Iterable[Topic]) -> dict[Topic, int]:
     """How many partitions each topic has, once all of them exist; while some do not, the log says which.
 
-    Processes may start before ``headroom topics apply`` has run: they wait rather than end again and again.
+    Processes may start before ``headroom topics apply`` has run, or while no broker can be reached: they wait rather
+    than end again and again.
     """
     wanted = tuple(topics)
     while True:
@@ -51,7 +53,11 @@ async def awaited_counts(kafka: KafkaSettings, topics: Iterable[Topic]) -> dict[
             return await partition_counts(kafka, wanted)
         except NotReady as error:
             log.warning("waiting for topics", error=str(error))
-            await asyncio.sleep(ASK_EVERY)
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+            log.warning("waiting for the broker", bootstrap=kafka.bootstrap, error=str(error) or type(error).__name__)
+        await asyncio.sleep(ASK_EVERY)
 
 
 async def check_topics(role: Role | SinkRole, kafka: KafkaSettings) -> None:

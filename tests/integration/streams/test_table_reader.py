@@ -5,12 +5,14 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
+from headroom.local.ports import free_ports
 from shared.settings import KafkaSettings
 from shared.streams.app import run
 from shared.streams.health import Health
 from shared.streams.metrics import stream_series
 from shared.streams.restore import TableReader
 from shared.streams.shards import Outgoing, Record, Role
+from shared.streams.topology import awaited_counts
 from shared.streams.writer import FencedWriter
 from tests.integration.streams import toy
 from tests.integration.streams.toy import COUNTS, INPUT
@@ -132,6 +134,33 @@ async def test_a_role_whose_topics_are_missing_waits_for_them(system: KafkaSetti
     running.cancel()
     await asyncio.wait({running})
     assert failures == []
+
+
+async def test_a_broker_that_cannot_be_reached_is_named_and_waited_for(system: KafkaSettings) -> None:
+    """Behind a port that nobody listens on, until somebody does and passes on to the broker."""
+    await toy.create(system, 3, COUNTS)
+    (port,) = free_ports(1)
+    beyond = system.model_copy(update={"bootstrap": f"127.0.0.1:{port}"})
+    with capture_logs() as logs:
+        asking = asyncio.create_task(awaited_counts(beyond, [COUNTS]))
+        await eventually(lambda: logs)
+    assert (logs[0]["event"], logs[0]["bootstrap"]) == ("waiting for the broker", beyond.bootstrap)
+    assert str(port) in logs[0]["error"]
+    assert not asking.done()
+    async with await asyncio.start_server(lambda *ours: passed_on(system.bootstrap, *ours), "127.0.0.1", port):
+        assert await asking == {COUNTS: 3}
+
+
+async def passed_on(bootstrap: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    host, _, port = bootstrap.partition(":")
+    theirs, answers = await asyncio.open_connection(host, int(port))
+
+    async def carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        while part := await source.read(65_536):
+            target.write(part)
+        target.close()
+
+    await asyncio.gather(carry(reader, answers), carry(theirs, writer))
 
 
 async def test_an_error_of_its_owner_is_not_swallowed(system: KafkaSettings) -> None:
