@@ -19,9 +19,9 @@ FIRST_WAIT, LONGEST_WAIT = 0.1, 2.0
 DATABASE_ERRORS = (exc.SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 """What a statement or a connection may raise; ``is_away`` tells whether the same may work a moment later."""
 
-# Classes of SQLSTATE: connection exceptions, a transaction rolled back because of others (a deadlock), insufficient
-# resources, operator intervention.
-_AWAY_STATES = ("08", "40", "53", "57P")
+# Classes of SQLSTATE: connection exceptions, who asks is not let in, there is no such database (yet), a transaction
+# rolled back because of others (a deadlock), insufficient resources, operator intervention.
+_AWAY_STATES = ("08", "28", "3D", "40", "53", "57P")
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -78,7 +78,10 @@ def upgrade(url: str) -> str | None:
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether ``error`` says that the database cannot be reached now, rather than that a statement is wrong."""
+    """Whether ``error`` says that the database cannot be reached now, rather than that a statement is wrong.
+
+    Nor can one that refuses a password or is not made yet: somebody sees to it, and nothing is lost by waiting.
+    """
     if isinstance(error, exc.DBAPIError):
         if error.connection_invalidated or isinstance(error, exc.InterfaceError):
             return True
@@ -90,10 +93,18 @@ def is_away(error: BaseException) -> bool:
         | TimeoutError
         | exc.TimeoutError
         | asyncpg.PostgresConnectionError
+        | asyncpg.InvalidAuthorizationSpecificationError
+        | asyncpg.InvalidCatalogNameError
         | asyncpg.OperatorInterventionError
         | asyncpg.InsufficientResourcesError
         | asyncpg.InterfaceError,
     )
+
+
+def _name_of(error: BaseException) -> str:
+    """What the driver calls it: SQLAlchemy has one name for a wrong password and a full disk."""
+    within = getattr(error, "orig", None)
+    return type(getattr(within, "__cause__", None) or error).__name__
 
 
 async def patiently(what: str, action: Callable[[], Awaitable[T]], waiting: Callable[[], None] | None = None) -> T:
@@ -108,7 +119,7 @@ async def patiently(what: str, action: Callable[[], Awaitable[T]], waiting: Call
         except DATABASE_ERRORS as error:
             if not is_away(error):
                 raise
-            log.warning("the database is away, trying again", doing=what, seconds=wait, error=type(error).__name__)
+            log.warning("the database is away, trying again", doing=what, seconds=wait, error=_name_of(error))
         if waiting is not None:
             waiting()
         await asyncio.sleep(wait)

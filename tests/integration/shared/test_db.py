@@ -1,8 +1,14 @@
-"""Connections of an engine: lent again, and replaced when their server has closed them."""
+"""Connections of an engine: lent again, replaced when their server has closed them, and waited for."""
 
+import asyncio
+
+import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from structlog.testing import capture_logs
 
-from shared.db import create_engine
+from shared.db import DATABASE_ERRORS, create_engine, is_away, patiently
 from tests.waiting import eventually
 
 MY_NUMBER = sa.text("SELECT pg_backend_pid()")
@@ -25,3 +31,44 @@ async def test_a_connection_that_its_server_closed_is_replaced_before_it_is_lent
         assert await connection.scalar(MY_NUMBER) != number
     await engine.dispose()
     await other.dispose()
+
+
+async def test_a_database_that_is_not_there_yet_is_waited_for(database_url: str) -> None:
+    name = f"{make_url(database_url).database}_later"
+    engine = create_engine(make_url(database_url).set(database=name).render_as_string(hide_password=False))
+    administrator = create_async_engine(database_url, isolation_level="AUTOCOMMIT")
+    waits = asyncio.Event()
+    with capture_logs() as logs:
+        asking = asyncio.create_task(patiently("asking", lambda: answer_of(engine), waits.set))
+        await waits.wait()
+        assert (logs[0]["doing"], logs[0]["error"]) == ("asking", "InvalidCatalogNameError")
+        async with administrator.connect() as connection:
+            await connection.execute(sa.text(f'CREATE DATABASE "{name}"'))
+            try:
+                assert await asking == 1
+            finally:
+                await engine.dispose()
+                await connection.execute(sa.text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+    await administrator.dispose()
+
+
+async def test_who_is_not_let_in_waits(database_url: str) -> None:
+    stranger = make_url(database_url).set(username="nobody_known", password="wrong")
+    engine = create_engine(stranger.render_as_string(hide_password=False))
+    with pytest.raises(DATABASE_ERRORS) as raised:
+        await answer_of(engine)
+    assert is_away(raised.value), repr(raised.value)
+    await engine.dispose()
+
+
+async def test_a_wrong_statement_is_raised_at_once(database_url: str) -> None:
+    engine = create_engine(database_url)
+    with pytest.raises(DATABASE_ERRORS, match="nowhere"):
+        await patiently("asking", lambda: answer_of(engine, "SELECT 1 FROM nowhere"))
+    await engine.dispose()
+
+
+async def answer_of(engine: AsyncEngine, question: str = "SELECT 1") -> int | None:
+    async with engine.connect() as connection:
+        found: int | None = await connection.scalar(sa.text(question))
+        return found
