@@ -120,12 +120,15 @@ class Inbox:
             expiry.cancel()
         if sending is None:
             # The records stay with the producer, which writes them when the broker is back.
-            self._trouble = "Kafka does not acknowledge"
-            raise NotReady("the events could not be made durable in time", why=self._trouble, do=TRY_AGAIN)
+            why = "Kafka does not acknowledge"
+            if producer is self._producer:
+                self._trouble = why
+            raise NotReady("the events could not be made durable in time", why=why, do=TRY_AGAIN)
         try:
             sending.result()
         except KafkaError as error:
-            await self._lost(producer, error)
+            why = f"Kafka refused: {error!r}"
+            raise NotReady("the events could not be made durable", why=why, do=TRY_AGAIN) from error
         metrics.APPEND_SECONDS.observe(time.perf_counter() - started)
 
     def _gather(self, loop: asyncio.AbstractEventLoop, ours: _Append) -> None:
@@ -170,20 +173,26 @@ class Inbox:
         metrics.WAITING_BYTES.set(self._waiting)
         error = None if sent.cancelled() else sent.exception()
         if error is None:
-            self._trouble = ""
+            if one.producer is self._producer:
+                self._trouble = ""
         else:
             log.warning("events were not written", error=repr(error))
+        if isinstance(error, KafkaError):
+            self._lost(one.producer, error)
         if not one.settled.done():
             one.settled.set_result(sent)
 
-    async def _lost(self, producer: AIOKafkaProducer, error: KafkaError) -> None:
-        """A producer that failed for good is replaced; the request is told to come again."""
+    def _lost(self, producer: AIOKafkaProducer, error: KafkaError) -> None:
+        """A producer that failed for good is replaced, also when nobody waits any more.
+
+        Not at the next request: a door that is not ready gets none.
+        """
+        if self._producer is not producer:
+            return
         self._trouble = f"Kafka refused: {error!r}"
         log.error("the inbox could not be written", error=repr(error))
-        if self._producer is producer:
-            self._producer = None
-            self._connecting = asyncio.create_task(self._replace(producer), name="replace inbox")
-        raise NotReady("the events could not be made durable", why=self._trouble, do=TRY_AGAIN) from error
+        self._producer = None
+        self._connecting = asyncio.create_task(self._replace(producer), name="replace inbox")
 
     async def _replace(self, producer: AIOKafkaProducer) -> None:
         try:

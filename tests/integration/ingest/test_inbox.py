@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from headroom import topics
+from services.ingest.store import inbox as inbox_module
 from services.ingest.store.inbox import GATHER_MOST, Inbox, InboxRecord
+from shared.errors import NotReady
 from shared.settings import KafkaSettings
-from shared.topics import INBOX
+from shared.topics import INBOX, LARGEST_REQUEST
 from tests.integration.ingest.doors import PARTITIONS, read_topic
 from tests.waiting import eventually
 
@@ -58,3 +60,20 @@ async def test_a_sender_that_leaves_takes_nothing_back(inbox: Inbox, settings: K
         return sorted(one.key for one in await read_topic(settings, INBOX)) == [b"left", b"stays"]
 
     await eventually(written)
+
+
+async def test_records_that_fail_when_nobody_waits_for_them_any_more_leave_the_door_ready(
+    settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A door that is not ready gets no requests, so none can show that the next producer works."""
+    monkeypatch.setattr(inbox_module, "GATHER_SECONDS", 0.6)
+    inbox = Inbox(settings, append_timeout=0.3, waiting_limit=4 * LARGEST_REQUEST)
+    await inbox.start()
+    await eventually(lambda: inbox.trouble() is None, what="the inbox")
+    try:
+        with pytest.raises(NotReady):
+            await inbox.append([InboxRecord(b"refused", bytes(LARGEST_REQUEST + 1), [])])
+        assert inbox.trouble() == "Kafka does not acknowledge"
+        await eventually(lambda: inbox.trouble() is None, within=10, what="the inbox with a new producer")
+    finally:
+        await inbox.stop()
