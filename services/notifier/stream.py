@@ -2,6 +2,9 @@
 
 A client first gets from PostgreSQL what it missed since the id it names, then what the reader hands out. Each client's
 queue is bounded: one that does not keep up is dropped, and comes back with ``Last-Event-ID`` to miss nothing.
+
+A feed that ends before what was handed out is another one: the database was made anew or restored. Then all clients are
+let go, and one that comes back with an id beyond the end gets all that is kept, rather than nothing until ids pass it.
 """
 
 import asyncio
@@ -69,6 +72,7 @@ class Hub:
         self._started = asyncio.Event()
         self._ended = False
         self._position = 0
+        self._begun_anew = 0
 
     @property
     def position(self) -> int:
@@ -98,7 +102,7 @@ class Hub:
         self._started.set()
         while True:
             self._wake.clear()
-            page = await patiently("reading the feed", lambda: self._feed.after(self._position, PAGE))
+            page = await self._next()
             for entry in page:
                 self._position = entry.id
                 self._hand_out(entry)
@@ -106,6 +110,21 @@ class Hub:
                 looks = 1 if self._clients else WHEN_NOBODY_LISTENS
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), self._poll * looks)
+
+    async def _next(self) -> list[Entry]:
+        """What was not handed out yet. The last entry of a feed is always kept, so one without any ends before it."""
+        page = await patiently("reading the feed", lambda: self._feed.after(self._position - 1, PAGE + 1))
+        if not page and self._position:
+            await self._begin_anew()
+        return [entry for entry in page if entry.id > self._position]
+
+    async def _begin_anew(self) -> None:
+        end = await self._end()
+        log.warning("the feed is another one, with lower ids; clients begin anew", former=self._position, end=end)
+        self._position = end
+        self._begun_anew += 1
+        for client in self._clients:
+            client.end()
 
     async def _end(self) -> int:
         return await patiently("finding the feed's end", self._feed.end)
@@ -122,12 +141,13 @@ class Hub:
     async def listen(self, last: int | None, heartbeat: float) -> AsyncGenerator[Entry | None]:
         """Entries after ``last`` (None: from now on), and None after each ``heartbeat`` seconds of silence.
 
-        Ends when the client is too slow or the process stops.
+        One beyond the feed's end is of another feed: all that is kept. Ends when the client is too slow, the feed
+        begins anew or the process stops.
         """
         await self._started.wait()
-        if last is None:
-            last = self._position if self._ended else await self._end()
-        position = last
+        begun_anew = self._begun_anew
+        end = self._position if self._ended else await self._end()
+        position = end if last is None else last if last <= end else 0
         client: Client | None = None
         try:
             while not self._ended:
@@ -145,7 +165,7 @@ class Hub:
             self._clients.add(client)
             self._wake.set()  # the reader may have taken its time, for nobody listened
             metrics.STREAM_CLIENTS.set(len(self._clients))
-            if self._ended:
+            if self._ended or begun_anew != self._begun_anew:
                 return
             while True:
                 try:

@@ -23,6 +23,8 @@ def create_router(hub: Hub, *, heartbeat: float) -> APIRouter:
     async def stream(request: Request, principal: Read, last_event_id: LastId = None, since: Since = None) -> Response:
         """Events from now on, or after the last one the client has seen: nothing is missed or doubled.
 
+        An id beyond the last event, as after the database was made anew or restored, begins with everything kept.
+
         Types: `recalibration.firing|updated|mitigated|reopened|resolved`, `decision.acknowledged|decided`,
         `subscription.disabled`. A key that is revoked ends its streams within some seconds.
         """

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.notifier import stream
 from services.notifier.store.feed import Entry, Feed, Happening, append, lock_appending
 from services.notifier.store.recalibrations import Recalibrations
-from services.notifier.store.tables import feed
+from services.notifier.store.tables import feed, recalibrations
 from services.notifier.stream import Hub
 from shared.access import REMEMBER_SECONDS, api_keys, hash_key, new_key
 from tests.integration.notifier.made import arrivals, recalibration
@@ -157,6 +157,38 @@ async def test_a_place_that_is_no_longer_kept_goes_on_from_what_is(service: Serv
         assert (await listener.next())["id"] == "5"
         await tell(engine, 5, 1)
         assert json.loads((await listener.next())["data"])["id"] == "r5"
+
+
+async def begin_anew(engine: AsyncEngine) -> None:
+    """As a database that was made anew: nothing in it, and ids from 1 on."""
+    async with engine.begin() as connection:
+        await connection.execute(sa.text("TRUNCATE feed RESTART IDENTITY"))
+        await connection.execute(sa.delete(recalibrations))
+
+
+async def test_a_place_beyond_the_end_begins_with_all_that_is_kept(service: Service, engine: AsyncEngine) -> None:
+    await tell(engine, 0, 2)
+    async with listening(service, "1000") as listener:
+        heard = [await listener.next() for _ in range(2)]
+        assert [(event["id"], json.loads(event["data"])["id"]) for event in heard] == [("1", "r0"), ("2", "r1")]
+        await tell(engine, 2, 1)
+        assert json.loads((await listener.next())["data"])["id"] == "r2"
+
+
+async def test_who_listens_while_the_database_is_made_anew_comes_back_and_hears_all(
+    service: Service, engine: AsyncEngine
+) -> None:
+    await tell(engine, 0, 5)
+    async with listening(service, "0") as listener:
+        last = [await listener.next() for _ in range(5)][-1]["id"]
+        await begin_anew(engine)
+        await tell(engine, 10, 1)
+        with pytest.raises(EOFError):
+            await listener.next()
+    async with listening(service, last) as listener:
+        assert json.loads((await listener.next())["data"])["id"] == "r10"
+        await tell(engine, 11, 1)
+        assert json.loads((await listener.next())["data"])["id"] == "r11"
 
 
 async def test_a_client_that_does_not_keep_up_is_dropped_and_nobody_else(engine: AsyncEngine) -> None:
