@@ -56,8 +56,9 @@ def create_router(box: Inbox, signers: Mapping[str, Signer], limits: Limits, clo
     async def hubspot_webhook(request: Request, connection: str) -> Response:
         """Take in changes of deals from HubSpot; 202 once they are durable."""
         try:
+            signer = _signer(signers, connection)  # first: nobody else's body is read
             raw = await raw_body(request, limits)
-            _check_signature(request, connection, signers.get(connection), raw)
+            _check_signature(request, connection, signer, raw)
             body = expanded(raw, request.headers.get("content-encoding", ""), limits)
             parts = _parts(body)
             check_events([len(part) for part in parts], limits)
@@ -74,10 +75,15 @@ def create_router(box: Inbox, signers: Mapping[str, Signer], limits: Limits, clo
     return router
 
 
-def _check_signature(request: Request, connection: str, signer: Signer | None, body: bytes) -> None:
-    if signer is None:
+def _signer(signers: Mapping[str, Signer], connection: str) -> Signer:
+    try:
+        return signers[connection]
+    except KeyError:
         detail = "Connections are named in the door's settings (HEADROOM_INGEST__HUBSPOT)."
-        raise Problem(404, "there is no such connection", detail)
+        raise Problem(404, "there is no such connection", detail, headers={"Connection": "close"}) from None
+
+
+def _check_signature(request: Request, connection: str, signer: Signer, body: bytes) -> None:
     query = request.url.query
     uri = signer.uri if "?" in signer.uri or not query else f"{signer.uri}?{query}"
     verdict = signature.verify(

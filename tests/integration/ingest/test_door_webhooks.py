@@ -1,5 +1,6 @@
 """HubSpot's requests at the door: signed or not, and kept as they are, poison included."""
 
+import asyncio
 import gzip
 import json
 import time
@@ -130,6 +131,14 @@ async def test_the_signature_is_over_the_bytes_as_sent(door: Door) -> None:
 
 async def test_an_unknown_connection_is_404(door: Door) -> None:
     assert (await door.hubspot(b"[]", connection="nobody")).status_code == 404
+
+
+async def test_a_body_for_an_unknown_connection_is_not_waited_for(door: Door) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.settings.http.port)
+    writer.write(b"POST /v1/webhooks/hubspot/nobody HTTP/1.1\r\nhost: door\r\ncontent-length: 1000000\r\n\r\n")
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 404")
 
 
 async def test_a_body_over_the_limit_is_413(door: Door) -> None:
