@@ -1,5 +1,6 @@
 """TLS and SASL on a real broker: every way in which a client is made comes in, and nobody comes in without."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from aiohttp import ClientSession
 from headroom import topics
 from headroom.log import Partition
 from shared.access import hash_key, new_key
+from shared.db import upgrade
 from shared.errors import NotReady
 from shared.schemas import deal
 from shared.settings import KafkaSettings
@@ -20,6 +22,8 @@ from tests.integration.security.conftest import LISTENERS, PASSWORD, Closed
 from tests.waiting import eventually
 
 KEY = new_key()
+SHOWN = "SASL_SSL"
+"""The listener on which ``views`` runs, too: once is enough for what takes seconds to start."""
 
 
 def reaching(broker: Closed, listener: str, **changes: Any) -> KafkaSettings:
@@ -44,12 +48,15 @@ def variables(kafka: KafkaSettings, database_url: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("listener", LISTENERS)
 async def test_every_client_comes_in(closed_broker: Closed, listener: str, database_url: str, tmp_path: Path) -> None:
-    """Admin; the door's producer and its plans; the normaliser's group, tables and fenced writer; the commands."""
+    """Admin; the door's producer and plans; normalise's group, tables and writer; the sink of views; the commands."""
     kafka = reaching(closed_broker, listener)
     given = variables(kafka, database_url)
     await headroom("topics", "apply", variables=given)
+    also = ("views",) if listener == SHOWN else ()
+    if also:
+        await asyncio.to_thread(upgrade, database_url)
     async with (
-        running("door", "normalise", logs=tmp_path, **given) as processes,
+        running("door", "normalise", *also, logs=tmp_path, **given) as processes,
         ClientSession(headers={"X-API-Key": KEY}) as session,
     ):
         door = processes.status()[0].url
@@ -69,12 +76,20 @@ async def test_every_client_comes_in(closed_broker: Closed, listener: str, datab
             return bool(found) and deal.decode(found[-1].value or b"").rate == 1.0
 
         await eventually(arrived, within=60, what="the deal, its rate filled from the plan's currency")
+        for views in processes.status()[2:]:
+            await eventually(lambda: answers(session, f"{views.url}/v1/deals/crm/1"), within=60)  # noqa: B023
     for topic in (PLANS, HISTORY):
         async with Partition(kafka, topic, 0) as log:
             assert await log.end() > 0
     said = await headroom("dead-letters", "list", variables=given)
     assert said.output == "No dead letters.\n"
     assert PASSWORD not in said_in(tmp_path)
+
+
+async def answers(session: ClientSession, url: str) -> bool:
+    """Whether there is something at ``url``."""
+    async with session.get(url) as answer:
+        return answer.status == 200
 
 
 def said_in(folder: Path) -> str:
