@@ -1,6 +1,7 @@
 """PostgreSQL: one way to make an engine, the migrations that every start applies, and what to do while it is away."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +24,11 @@ DATABASE_ERRORS = (exc.SQLAlchemyError, asyncpg.PostgresError, asyncpg.Interface
 # rolled back because of others (a deadlock), insufficient resources, operator intervention.
 _AWAY_STATES = ("08", "28", "3D", "40", "53", "57P")
 
+GONE_IDLE, GONE_EVERY, GONE_COUNT = 10, 5, 3
+"""Seconds without a sign of the other host until it is asked for one, between two such questions, and how many."""
+
+_KEEPALIVE = {"idle": GONE_IDLE, "interval": GONE_EVERY, "count": GONE_COUNT}
+
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
@@ -33,6 +39,10 @@ def create_engine(url: str, *, pool_size: int = 5) -> AsyncEngine:
     A connection that its server has closed is not lent but replaced. The driver knows that without asking: a question
     at each lending, as the pool would put it, takes three round trips, as many as most transactions themselves.
     Errors do not show the values of a statement: secrets are among them.
+
+    A host that vanished without a word is found gone within half a minute, by either side: the server then ends the
+    session and frees its locks, the client takes its connections for closed. How long a statement may take is not
+    bounded, for migrations and rebuilds are statements, too.
     """
     if not url:
         raise ConfigurationError(
@@ -48,7 +58,16 @@ def create_engine(url: str, *, pool_size: int = 5) -> AsyncEngine:
             why=f"it begins with {shown!r}",
             do="Give it as postgresql+asyncpg://user@host/database.",
         )
-    engine = create_async_engine(url, pool_size=pool_size, max_overflow=pool_size, hide_parameters=True)
+    engine = create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        hide_parameters=True,
+        connect_args={
+            "server_settings": {f"tcp_keepalives_{name}": str(value) for name, value in _KEEPALIVE.items()},
+        },
+    )
+    event.listen(engine.sync_engine, "connect", _watch_host)
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     return engine
 
@@ -56,6 +75,26 @@ def create_engine(url: str, *, pool_size: int = 5) -> AsyncEngine:
 def _refuse_closed(connection: Any, *_: Any) -> None:
     if connection.driver_connection.is_closed():
         raise exc.DisconnectionError  # the pool connects again
+
+
+def _watch_host(connection: Any, *_: Any) -> None:
+    # The driver has no way to its socket; without it, that host is only missed where the system's keepalive says so.
+    transport = getattr(connection.driver_connection, "_transport", None)
+    its = None if transport is None else transport.get_extra_info("socket")
+    if its is None or its.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    its.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # What was sent and never acknowledged is beside the keepalive. Not every system has all of these.
+    patience = (GONE_IDLE + GONE_EVERY * GONE_COUNT) * 1000
+    for name, value in (
+        ("TCP_KEEPIDLE", GONE_IDLE),
+        ("TCP_KEEPINTVL", GONE_EVERY),
+        ("TCP_KEEPCNT", GONE_COUNT),
+        ("TCP_USER_TIMEOUT", patience),
+    ):
+        option = getattr(socket, name, None)
+        if option is not None:
+            its.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def upgrade(url: str) -> str | None:

@@ -1,6 +1,10 @@
 """Connections of an engine: lent again, replaced when their server has closed them, and waited for."""
 
 import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -31,6 +35,54 @@ async def test_a_connection_that_its_server_closed_is_replaced_before_it_is_lent
         assert await connection.scalar(MY_NUMBER) != number
     await engine.dispose()
     await other.dispose()
+
+
+async def test_a_server_finds_a_client_gone_whose_host_vanished(database_url: str) -> None:
+    """By its own settings; what is in force (0 on a Unix socket) is the system's business."""
+    wanted = sa.text("SELECT name, reset_val FROM pg_settings WHERE name LIKE 'tcp_keepalives%' AND source = 'client'")
+    engine = create_engine(database_url)
+    async with engine.connect() as connection:
+        found = {row.name: row.reset_val for row in await connection.execute(wanted)}
+    assert found == {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
+    await engine.dispose()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system has no such limit")
+async def test_a_client_finds_a_server_gone_whose_host_vanished(database_url: str) -> None:
+    async with over_tcp(database_url) as url:
+        engine = create_engine(url, pool_size=1)
+        async with engine.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            its = driver._transport.get_extra_info("socket")
+            assert its.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+            assert [its.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [10, 5, 3, 25_000]
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def over_tcp(database_url: str) -> AsyncIterator[str]:
+    """The address of a relay on loopback to a server that listens on a Unix socket; of any other, its own."""
+    url = make_url(database_url)
+    folder = url.query.get("host")
+    if not folder:
+        yield database_url
+        return
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, forth = await asyncio.open_unix_connection(f"{folder}/.s.PGSQL.{url.port or 5432}")
+        await asyncio.gather(passed_on(reader, forth), passed_on(back, writer))
+
+    async with await asyncio.start_server(relay, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        direct = url.set(host="127.0.0.1", port=port, query={})
+        yield direct.render_as_string(hide_password=False)
+
+
+async def passed_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while some := await reader.read(65536):
+        writer.write(some)
+    writer.close()
 
 
 async def test_a_database_that_is_not_there_yet_is_waited_for(database_url: str) -> None:
