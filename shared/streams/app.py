@@ -24,7 +24,7 @@ from shared.streams.guard import check_versions
 from shared.streams.health import Health
 from shared.streams.runtime import Runtime
 from shared.streams.shard_runtime import ShardRuntime
-from shared.streams.shards import Role, SinkRole
+from shared.streams.shards import PositionedSink, Role, SinkRole
 from shared.streams.sink_runtime import SinkRuntime
 from shared.streams.topology import awaited_counts, check_topics
 from shared.streams.transport import BatchConsumer
@@ -127,6 +127,8 @@ async def run(
     """
     check_versions()
     await awaited_counts(kafka, role.topics)  # before anything is watched: the wait is no stall
+    if isinstance(role, SinkRole) and isinstance(role.sink, PositionedSink):
+        await role.sink.positions()  # the same for its database: a member that waits for it would hold up the group
     memory.suit_books()
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

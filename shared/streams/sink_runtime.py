@@ -1,16 +1,27 @@
 """Runs a sink: one batch after another into its database, each acknowledged when it is durable."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from faust.types import TP
 
 from shared import tracing
+from shared.errors import NotReady
 from shared.settings import KafkaSettings
 from shared.streams.health import Health
 from shared.streams.runtime import Runtime, unseen
 from shared.streams.safety import Fail
 from shared.streams.shards import Batch, PositionedSink, SinkRole
 from shared.streams.transport import Fetched
+from shared.topics import Topic
+
+POSITIONS_WITHIN = 30.0
+"""Seconds in which a sink must say where it is when partitions are assigned.
+
+Faust gives that 40, then cancels it and never asks again; so this ends the process before. Its next start waits for the
+database before it joins the group.
+"""
 
 
 class SinkRuntime(Runtime):
@@ -30,6 +41,8 @@ class SinkRuntime(Runtime):
         return self._applied
 
     async def _take(self, assigned: frozenset[TP], kept: bool) -> dict[TP, int]:
+        # Asked for its positions, a sink drops what it has begun, so all it holds goes on from what is stored.
+        kept = kept and not isinstance(self._sink, PositionedSink)
         held = {tp: offset for tp, offset in self._applied.items() if kept and tp in assigned}
         new = assigned - held.keys()
         self._applied = held | await self._starts(new)
@@ -43,15 +56,25 @@ class SinkRuntime(Runtime):
         starts = await self.starts_of_inputs(tps)
         if isinstance(self._sink, PositionedSink):
             ends = await self.log.highwaters(*tps)
-            self._storing = True
-            stored = await self._sink.positions()
-            self._storing = False
+            stored = await self._positions(self._sink)
             for (topic, partition), offset in stored.items():
                 tp = TP(self.prefix + topic.name, partition)
                 if tp in tps:
                     self.refuse_rewind(tp, offset, ends[tp])
                     starts[tp] = offset
         return starts
+
+    async def _positions(self, sink: PositionedSink) -> Mapping[tuple[Topic, int], int]:
+        with self._held_by_its_database():
+            try:
+                return await asyncio.wait_for(sink.positions(), POSITIONS_WITHIN)
+            except TimeoutError as error:
+                raise NotReady(
+                    "the database does not say how far it is",
+                    where=self.name,
+                    why=f"it did not answer for {POSITIONS_WITHIN:g} s after partitions were assigned",
+                    do="This process ends; its next start waits for the database before it asks for partitions",
+                ) from error
 
     async def deliver(self, fetched: Fetched) -> None:
         tp = fetched.tp
@@ -60,15 +83,21 @@ class SinkRuntime(Runtime):
         topic = self.topics[tp.topic]
         records = unseen(fetched.records, self._applied[tp])
         if records:
-            self._storing = True
-            with tracing.batch_span(f"{self.name} {topic.name}", records):
+            with self._held_by_its_database(), tracing.batch_span(f"{self.name} {topic.name}", records):
                 await self._sink.apply(Batch(topic, tp.partition, records, fetched.next_offset))
-            self._storing = False
             self.count(tp, records)
         if tp in self._applied:  # a rebalance may have taken it away meanwhile
             self._applied[tp] = max(fetched.next_offset, self._applied[tp])
         self.health.progressed()
         self.log.acknowledge(tp, fetched.next_offset, fetched.epoch)
+
+    @contextmanager
+    def _held_by_its_database(self) -> Iterator[None]:
+        self._storing = True
+        try:
+            yield
+        finally:
+            self._storing = False
 
     async def _finish(self) -> None:
         """Nothing to wait for: a batch that is being stored comes again to the next owner, and a sink stands that."""

@@ -99,7 +99,7 @@ class ProjectShard:
         self._restored = False
         self._forecast = ForecastRows(self._projector)
         self._written: set[bytes] = set()
-        self._kept: dict[bytes | None, tuple[Record, Batch]] = {}
+        self._kept: dict[bytes | None, Record] = {}
         self._letters: list[Outgoing] = []
         self._limit = BrokenLimit()
         self._frames = 0
@@ -118,15 +118,16 @@ class ProjectShard:
             return
         if batch.topic == CELLS and batch.restoring:
             # Only the last record of a key will count; the log may hold very many that compaction has yet to drop.
-            self._kept.update({record.key: (record, batch) for record in batch.records})
+            # Each by itself, for a batch would stay in memory for the sake of one record.
+            self._kept.update({record.key: record for record in batch.records})
             return
         for record in batch.records:
             self._take(record, batch)
 
     def restored(self, ends: Mapping[Topic, int]) -> None:
         """The next frame is a complete one."""
-        for record, batch in sorted(self._kept.values(), key=lambda kept: kept[0].offset):
-            self._take(record, batch)
+        for record in sorted(self._kept.values(), key=lambda kept: kept.offset):
+            self._take(record, Batch(CELLS, 0, [record], record.offset + 1, restoring=True))
         self._kept.clear()
         self._restored = True
 

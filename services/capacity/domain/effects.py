@@ -107,9 +107,7 @@ class Decisions:
         self._seen.add(decision.id)
         if decision.kind not in ("decided", "overridden"):
             return False
-        before = self._decided.get(decision.recalibration)
-        if before is not None and before.at > decision.at:
-            return False
+        # By the order of the log, which is that of the notifier's transactions: clocks may be set back, or differ.
         self._decided[decision.recalibration] = decision
         return True
 

@@ -40,7 +40,8 @@ class Acknowledged:
 
     events: set[str] = field(default_factory=set)
     poison: int = 0
-    plans: int = 0
+    plans: list[dict[str, float]] = field(default_factory=list)
+    """What each pool can do a week by each plan, in the order in which they were published."""
 
 
 class Load:
@@ -58,6 +59,7 @@ class Load:
         self._past: deque[dict[str, Any]] = deque(maxlen=400)
         self._going = asyncio.Event()
         self._idle = asyncio.Event()
+        self._publishing = asyncio.Lock()
         self._under_way = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession
@@ -210,8 +212,9 @@ class Load:
                 assert answer.status in (200, 201, 503), await answer.text()
                 return answer.status != 503
 
-        await self._until_taken(send)
-        self.acknowledged.plans += 1
+        async with self._publishing:  # one after the other, so that it is known which is in force
+            await self._until_taken(send)
+            self.acknowledged.plans.append(capacities)
 
     async def new_plan(self) -> None:
         """Put a plan in force that differs in what some pools can do."""

@@ -57,8 +57,9 @@ class Log:
     tables: dict[Topic, dict[bytes, bytes]] = field(default_factory=lambda: defaultdict(dict))
     streams: dict[Topic, list[Seen]] = field(default_factory=lambda: defaultdict(list))
     ends: dict[tuple[Topic, int], int] = field(default_factory=dict)
-    first: dict[tuple[Topic, int], int] = field(default_factory=dict)
-    """The offset of the first record that was there, by partition."""
+    repeated: dict[tuple[Topic, int], int] = field(default_factory=dict)
+    """The offset of the first record of a table whose key had a record before it, by partition."""
+    _keys: dict[tuple[Topic, int], set[bytes]] = field(default_factory=lambda: defaultdict(set))
     last: dict[tuple[Topic, int], int] = field(default_factory=dict)
     """The offset of the last record; what may come after it are the broker's own marks of transactions."""
 
@@ -91,7 +92,6 @@ class Log:
         while behind := {tp for tp in behind if await self._consumer.position(tp) < ends[tp]}:
             for tp, records in (await self._consumer.getmany(timeout_ms=100)).items():
                 topic, partition = self._places[tp]
-                self.first.setdefault((topic, partition), records[0].offset)
                 self.last[topic, partition] = records[-1].offset
                 for record in records:
                     self._take(topic, partition, record)
@@ -100,7 +100,11 @@ class Log:
         if topic in STREAMS:
             headers = dict(reversed(record.headers))
             self.streams[topic].append(Seen(partition, record.offset, record.key, record.value, headers))
-        elif record.value is None:
+            return
+        if record.key in self._keys[topic, partition]:
+            self.repeated.setdefault((topic, partition), record.offset)
+        self._keys[topic, partition].add(record.key)
+        if record.value is None:
             self.tables[topic].pop(record.key, None)
         else:
             # A key that is written anew goes to the end, so that of the plans the last one is the one in force.

@@ -39,6 +39,7 @@ class Reconciler:
     decided: recompute.Decisions = field(default_factory=recompute.Decisions)
     _read: Counter[str] = field(default_factory=Counter)
     _versions: dict[bytes, list[int]] = field(default_factory=dict)
+    _published: list[tuple[bytes, dict[str, float]]] = field(default_factory=list)
 
     async def differences(self) -> list[Difference]:
         """The first kind of difference that there is now; none when the system is at rest and all is well."""
@@ -50,6 +51,8 @@ class Reconciler:
         for seen in self._new(topics.HISTORY):
             if seen.headers["ce_type"] == b"headroom.deal.v1":
                 self._versions.setdefault(seen.key or b"", []).append(seen.json["version"])
+            elif seen.headers["ce_type"] == b"headroom.plan.v1":
+                self._published.append((seen.key or b"", _capacities(seen.json)))
         for look in self._looks():
             if found := list(look()):
                 return found
@@ -67,6 +70,7 @@ class Reconciler:
         """In the order of the way of a deal: what is wrong early explains what is wrong later."""
         return [
             self._intake,
+            self._plans,
             self._deals,
             self._history,
             self._reports_and_signals,
@@ -89,6 +93,22 @@ class Reconciler:
             yield Difference("lost", "inbox", f"{event}, which the door acknowledged")
         if len(self.inbox.poison) < self.load.acknowledged.poison:
             yield Difference("lost", "inbox", "poison that the door acknowledged")
+
+    def _plans(self) -> Iterator[Difference]:
+        """Every plan that the door acknowledged was published, the last of them last, each content under one name."""
+        acknowledged = self.load.acknowledged.plans
+        contents = [capacities for _, capacities in self._published]
+        for capacities in acknowledged:
+            if capacities not in contents:
+                yield Difference("lost", "history", f"a plan that the door acknowledged: {capacities}")
+        names: dict[bytes, dict[str, float]] = {}
+        for name, capacities in self._published:
+            if names.setdefault(name, capacities) != capacities:
+                yield Difference("doubled", "history", f"{name.decode()} is two plans")
+        found = {name: _capacities(plan) for name, plan in self.log.table(topics.PLANS).items()}
+        yield from same("plans", found, names)
+        if self.planned() != acknowledged[-1]:
+            yield Difference("lost", "plans", f"in force is {self.planned()}, not {acknowledged[-1]}")
 
     def _deals(self) -> Iterator[Difference]:
         found = {key.decode(): recompute.as_said(deal) for key, deal in self.log.table(topics.DEALS).items()}
@@ -198,7 +218,7 @@ class Reconciler:
     def planned(self) -> dict[str, float]:
         """What each pool can do a week by the plan that was published last."""
         *_, last = self.log.table(topics.PLANS).values()
-        return {pool: said["capacity"]["per_week"] for pool, said in last["plan"]["pools"].items()}
+        return _capacities(last)
 
     # -- triggers and notifier
 
@@ -270,6 +290,11 @@ async def _get(session: aiohttp.ClientSession, url: str) -> tuple[int, dict[str,
             return answer.status, await answer.json(content_type=None)
     except (aiohttp.ClientError, TimeoutError):
         return 0, {}
+
+
+def _capacities(published: Mapping[str, Any]) -> dict[str, float]:
+    """What each pool can do a week by a plan as it was published."""
+    return {pool: said["capacity"]["per_week"] for pool, said in published["plan"]["pools"].items()}
 
 
 def _compact(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,7 +56,8 @@ class ServedKafka(EmbeddedKafka):
             "advertised.listeners": f"PLAINTEXT://{self.bootstrap},SERVED://127.0.0.1:{self.proxy_port}",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SERVED:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "inter.broker.listener.name": "PLAINTEXT",
-            "log.cleaner.backoff.ms": "500",
+            "log.cleaner.backoff.ms": "100",
+            "log.cleaner.threads": "2",
         }
         with file.open("a") as properties:
             properties.writelines(f"{name}={value}\n" for name, value in more.items())

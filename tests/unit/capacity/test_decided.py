@@ -1,6 +1,6 @@
 """Decided effects as capacity: what they add up to, and that it is what is held against may_decide."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,3 +25,11 @@ def test_what_an_owner_may_decide_is_all_that_capacity_gets(effects: list[Effect
     added = sum(decisions.amounts(NOW, frozenset()).get("eng", {}).values())
     words = Words("decided", PLAN.pools["eng"].owner, "x", None, tuple(effects))
     assert (beyond(words, recalibration(), PLAN) is None) == (added <= LIMIT)
+
+
+def test_the_answer_that_was_written_last_counts_whatever_the_clocks_said() -> None:
+    decisions = Decisions()
+    for number, (at, amount) in enumerate([(NOW, 8.0), (NOW - timedelta(seconds=3), 5.0)]):
+        effect = Effect("eng", ["2026-W15"], amount)
+        decisions.put(Decision(id=f"d{number}", recalibration="r", kind="decided", at=at, by="ana", effects=[effect]))
+    assert decisions.amounts(NOW, frozenset()) == {"eng": {"2026-W15": 5.0}}

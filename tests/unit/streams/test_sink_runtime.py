@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import Mapping
 
+import pytest
 from faust.types import TP
 
+from shared.errors import NotReady
 from shared.settings import KafkaSettings
-from shared.streams import metrics
+from shared.streams import app, metrics, sink_runtime
 from shared.streams.health import Health
 from shared.streams.shards import Batch, SinkRole
 from shared.streams.sink_runtime import SinkRuntime
+from shared.streams.transport import Fetched
 from shared.topics import Topic
 
 INPUT = Topic("input", "anything", "what is carried", "delete")
@@ -33,6 +36,9 @@ class Ends:
     """A log of ten records, nothing of it committed."""
 
     epoch = 1
+
+    def acknowledge(self, tp: TP, upto: int, epoch: int) -> None:
+        """Nothing is kept of it."""
 
     def __init__(self) -> None:
         self.ends: dict[TP, int] = {}
@@ -61,6 +67,30 @@ async def test_it_may_wait_for_its_database_at_the_start() -> None:
     health.lag["input", 0] = 3
     time += 10_000.0
     assert runtime.problem() is not None, "it is behind, does not move, and does not wait for anything"
+
+
+async def test_it_ends_before_faust_gives_up_on_its_assignment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faust cancels an assignment after forty seconds and never asks again: the process would stand for ever."""
+    assert app._options(KafkaSettings())["broker_request_timeout"] > sink_runtime.POSITIONS_WITHIN
+    monkeypatch.setattr(sink_runtime, "POSITIONS_WITHIN", 0.01)
+    failures: list[BaseException] = []
+    runtime = SinkRuntime(SinkRole("sink", (INPUT,), Away()), KafkaSettings(), Health(), failures.append)
+    runtime.log = Ends()  # type: ignore[assignment]
+    with pytest.raises(NotReady):
+        await runtime.plan(frozenset({TP("input", 0)}), 1)
+    assert [type(failure) for failure in failures] == [NotReady]
+
+
+async def test_after_every_rebalance_all_it_holds_goes_on_from_what_is_stored() -> None:
+    """What the sink has begun and not stored is gone once it was asked for its positions."""
+    sink = Away()
+    sink.back.set()
+    runtime = SinkRuntime(SinkRole("sink", (INPUT,), sink), KafkaSettings(), Health(), lambda error: None)
+    runtime.log = Ends()  # type: ignore[assignment]
+    assert await runtime.plan(frozenset({TP("input", 0)}), 1) == {TP("input", 0): 7}
+    await runtime.deliver(Fetched(TP("input", 0), [], 9, 1))
+    assert runtime.applied() == {TP("input", 0): 9}
+    assert await runtime.plan(frozenset({TP("input", 0), TP("input", 1)}), 2) == {TP("input", 0): 7, TP("input", 1): 0}
 
 
 async def test_what_is_applied_has_a_series_of_each_partition_before_the_first_record() -> None:
