@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.capacity.store.reading import ReadingModels
-from services.capacity.store.writing import WritingModels
+from services.capacity.store.writing import Changes, Writing, WritingModels
 from services.capacity.views import ViewsSink
 from shared.db import create_engine, upgrade
 from shared.schemas import deal, frame
@@ -126,13 +126,28 @@ async def test_a_table_told_in_parts_is_shown_whole_or_not_at_all(engine: AsyncE
     assert await successor.positions() == {(FRAMES, 0): 4}
 
 
-async def test_a_failure_leaves_neither_rows_nor_offset(engine: AsyncEngine, sink: ViewsSink) -> None:
+async def test_a_failure_leaves_neither_rows_nor_offset(
+    engine: AsyncEngine, sink: ViewsSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await sink.apply(frames_at(0, [at(0, position(0, 0.1), complete=True)]))
-    broken = Batch(FRAMES, 0, [Written(1, None, frame.encode(at(1, position(0, 0.9)))), Written(2, None, b"{")], 3)
-    with pytest.raises(Exception, match="truncated"):
-        await sink.apply(broken)
+    write = Writing.frames
+
+    async def fails(self: Writing, changes: Changes) -> None:
+        await write(self, changes)
+        raise RuntimeError("behind what was written")
+
+    with monkeypatch.context() as failing, pytest.raises(RuntimeError):
+        failing.setattr(Writing, "frames", fails)
+        await sink.apply(frames_at(1, [at(1, position(0, 0.9))]))
     assert [one.overload for one in (await tables(engine))[0]] == [0.1]
     assert await sink.positions() == {(FRAMES, 0): 1}
+
+
+async def test_a_frame_that_cannot_be_read_is_passed_over_with_its_offset(engine: AsyncEngine, sink: ViewsSink) -> None:
+    records = [Written(0, None, frame.encode(at(0, position(0, 0.1), complete=True))), Written(1, None, b"{")]
+    await sink.apply(Batch(FRAMES, 0, records, 2))
+    assert [one.overload for one in (await tables(engine))[0]] == [0.1]
+    assert await sink.positions() == {(FRAMES, 0): 2}
 
 
 async def test_deals_are_kept_whole_and_only_newer_ones_replace_them(engine: AsyncEngine, sink: ViewsSink) -> None:
