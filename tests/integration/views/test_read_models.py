@@ -136,8 +136,8 @@ async def test_a_failure_leaves_neither_rows_nor_offset(
         await write(self, changes)
         raise RuntimeError("behind what was written")
 
-    with monkeypatch.context() as failing, pytest.raises(RuntimeError):
-        failing.setattr(Writing, "frames", fails)
+    monkeypatch.setattr(Writing, "frames", fails)
+    with pytest.raises(RuntimeError):
         await sink.apply(frames_at(1, [at(1, position(0, 0.9))]))
     assert [one.overload for one in (await tables(engine))[0]] == [0.1]
     assert await sink.positions() == {(FRAMES, 0): 1}
