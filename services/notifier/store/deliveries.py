@@ -107,10 +107,16 @@ class Deliveries:
         somebody wishes so says nothing about how long a change takes to its delivery.
         """
         pending = deliveries.c.state == "pending"
-        active = sa.exists().where(subscriptions.c.id == deliveries.c.subscription, subscriptions.c.enabled)
+        # Held, so that who deletes or disables it meanwhile waits and gives up this one, too.
+        active = (
+            sa.select(subscriptions.c.id)
+            .join(deliveries, deliveries.c.subscription == subscriptions.c.id)
+            .where(deliveries.c.id == key, subscriptions.c.enabled)
+            .with_for_update(read=True, of=subscriptions)
+        )
         again = (
             sa.update(deliveries)
-            .where(deliveries.c.id == key, active)
+            .where(deliveries.c.id == key)
             .values(
                 state="pending",
                 attempts=sa.case((pending, deliveries.c.attempts), else_=0),
@@ -123,6 +129,8 @@ class Deliveries:
             .returning(*_COLUMNS)
         )
         async with self._engine.begin() as connection:
+            if (await connection.execute(active)).first() is None:
+                return None
             row = (await connection.execute(again)).first()
         return None if row is None else Delivery(*row)
 

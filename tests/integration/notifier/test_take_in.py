@@ -130,6 +130,24 @@ async def test_nothing_is_planned_to_a_subscription_that_is_being_deleted(engine
     await assert_all_given_up(engine, 1)
 
 
+async def test_nothing_is_sent_again_to_a_subscription_that_is_being_deleted(engine: AsyncEngine) -> None:
+    to = await subscribe(engine, URL)
+    await Recalibrations(engine).take_in(arrivals(recalibration("r1"), recalibration("r2")))
+    pending, done = [one.id for one in await Deliveries(engine).listed(limit=2)]
+    async with engine.begin() as connection:
+        await connection.execute(sa.update(deliveries).where(deliveries.c.id == done).values(state="given-up"))
+    async with engine.connect() as holding:
+        await holding.execute(sa.select(deliveries.c.id).where(deliveries.c.id == pending).with_for_update())
+        deleting = asyncio.create_task(Subscriptions(engine).delete(to.id))
+        await eventually_locked_out(engine, 1)
+        sending = asyncio.create_task(Deliveries(engine).replay(done))
+        await eventually_locked_out(engine, 2, sending)
+        await holding.rollback()
+    again, _ = await asyncio.wait_for(asyncio.gather(sending, deleting), 10)
+    assert again is None
+    await assert_all_given_up(engine, 2)
+
+
 class Graves:
     """Where the sink's dead letters go, and how often it told of a stored batch."""
 
