@@ -11,23 +11,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from shared.topics import CELLS, DEALS, EPISODES, FORECASTS, POSITIONS, REPORTS, Topic
 from tests.faults.harness import killpoints, plan
+from tests.faults.harness.compacting import compact
 from tests.faults.harness.load import TIMEOUT, Load
-from tests.faults.harness.log import Log
 from tests.faults.harness.receiver import Receiver
 from tests.faults.harness.system import PARTITIONS, SESSION_TIMEOUT, System
 from tests.waiting import eventually
 
 PASSED_WITHIN = 45.0
 RECOVERS_WITHIN = 150.0
-COMPACTS_WITHIN = 90.0
 SHARDED = ("normalise", "fold")
-COMPACTED = (DEALS, REPORTS, CELLS, POSITIONS, FORECASTS, EPISODES)
-
 
 KillPoint = tuple[str, str]
 """A process by name, and a point of it."""
@@ -220,12 +214,8 @@ async def slow_broker(scene: Scene) -> str:
 
 async def compaction(scene: Scene) -> str:
     """The tables are compacted down to what counts, and whoever reads them starts again."""
-    await compact_from_now_on(scene.system)
-    async with Log(scene.system.settings, topics=COMPACTED) as log:
-        await log.catch_up()
-        ends = log.ends
     try:
-        await eventually(lambda: compacted(scene.system, ends), within=COMPACTS_WITHIN, every=1, what="compaction")
+        await compact(scene.system)
     except AssertionError as late:
         raise Void("the broker did not compact all tables") from late
     for name in ("normalise", "fold", "project", "triggers", "views"):
@@ -237,30 +227,6 @@ async def stall_and_compaction(scene: Scene) -> str:
     """SIGSTOP, takeover, SIGCONT, compaction, restart of the readers."""
     name = await stall(scene)
     return f"{name}, then {await compaction(scene)}"
-
-
-async def compact_from_now_on(system: System) -> None:
-    """Let the broker compact the tables as soon as there is anything to compact."""
-    often = {
-        "segment.ms": "2000",
-        "min.cleanable.dirty.ratio": "0.001",
-        "cleanup.policy": "compact",
-        "min.compaction.lag.ms": "0",
-    }
-    admin = AIOKafkaAdminClient(bootstrap_servers=system.settings.bootstrap)
-    await admin.start()
-    try:
-        resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name, often) for topic in COMPACTED]
-        await admin.alter_configs(resources)
-    finally:
-        await admin.close()
-
-
-async def compacted(system: System, upto: Mapping[tuple[Topic, int], int]) -> bool:
-    """Whether each key has one record below these offsets, in every partition of all tables."""
-    async with Log(system.settings, topics=COMPACTED) as fresh:
-        await fresh.catch_up()
-        return all(fresh.repeated.get(place, end) >= end for place, end in upto.items())
 
 
 FAULTS: dict[str, Fault] = {

@@ -5,25 +5,20 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isclose
 from typing import Any, Literal
 
-import aiohttp
-
 from shared import topics
-from tests.faults.harness import plan, recompute
+from tests.faults.harness import answers, plan, recompute
 from tests.faults.harness.differences import Difference, missing_and_extra, same
-from tests.faults.harness.load import TIMEOUT, Load
+from tests.faults.harness.load import Load
 from tests.faults.harness.log import Log, Seen
 from tests.faults.harness.receiver import Receiver
 from tests.faults.harness.system import PARTITIONS, System
 from tests.groups import committed
 from tests.unit.capacity import oracle
-
-ASKED_ONE_BY_ONE = 10
-"""Deals that the API is asked for by name at each look; all positions are."""
 
 
 @dataclass
@@ -34,6 +29,8 @@ class Reconciler:
     load: Load
     receiver: Receiver
     log: Log
+    every_deal: bool = False
+    """Whether the API is asked for each deal, or only for some."""
     inbox: recompute.Inbox = field(default_factory=recompute.Inbox)
     judged: recompute.Evaluation = field(default_factory=recompute.Evaluation)
     decided: recompute.Decisions = field(default_factory=recompute.Decisions)
@@ -56,8 +53,9 @@ class Reconciler:
         for look in self._looks():
             if found := list(look()):
                 return found
-        for ask in (self._offsets, self._answers):
-            if found := [difference async for difference in ask()]:
+        asked = answers.differences(self.system, self.judged, self.inbox.deals(), every_deal=self.every_deal)
+        for looks in (self._offsets(), asked):
+            if found := [difference async for difference in looks]:
                 return found
         return []
 
@@ -247,9 +245,9 @@ class Reconciler:
         for identity in sorted(self.receiver.acknowledged - self.decided.ids):
             yield Difference("lost", "decisions", f"{identity}, which the notifier acknowledged")
 
-    # -- what is asked over HTTP or of the broker
+    # -- what is asked of the broker
 
-    async def _offsets(self) -> Any:
+    async def _offsets(self) -> AsyncIterator[Difference]:
         """Whether what was read is committed, too."""
         for group, topic in (
             ("normalise", topics.INBOX),
@@ -262,56 +260,10 @@ class Reconciler:
                 if upto < end:
                     yield Difference("lost", f"offsets of {group}", f"{upto} of {end} in {topic.name}[{partition}]")
 
-    async def _answers(self) -> Any:
-        """The API's positions, some deals, and what stands to be answered."""
-        async with aiohttp.ClientSession(headers={"X-API-Key": self.system.key}, timeout=TIMEOUT) as session:
-            status, told = await _get(session, f"{self.system.url('views')}/v1/positions?limit=5000")
-            rows = {(row["pool"], row["week"]): _compact(row) for row in told.get("rows", [])}
-            wanted = {key: _compact(row) for key, row in self.judged.table.rows.items()}
-            for difference in same(f"the API's positions ({status})", rows, wanted):
-                yield difference
-            deals = self.inbox.deals()
-            for deal in sorted(deals)[:: max(1, len(deals) // ASKED_ONE_BY_ONE)]:
-                status, told = await _get(session, f"{self.system.url('views')}/v1/deals/{deal}")
-                said = {} if status == 404 and deals[deal]["deleted"] else deals[deal]
-                shown = recompute.as_said(told["deal"]) if status == 200 else {}
-                if _lines(shown) != _lines(said):
-                    yield Difference("lost", "the API's deals", f"{deal} is {shown} ({status}), not {said}")
-            status, told = await _get(session, f"{self.system.url('notifier')}/v1/recalibrations?state=firing")
-            firing = {pool for pool, episode in self.judged.episodes.items() if episode.phase == "firing"}
-            shown = [one["recalibration"]["scope"] for one in told.get("items", [])]
-            for difference in missing_and_extra(f"the API's recalibrations ({status})", shown, firing):
-                yield difference
-
-
-async def _get(session: aiohttp.ClientSession, url: str) -> tuple[int, dict[str, Any]]:
-    try:
-        async with session.get(url) as answer:
-            return answer.status, await answer.json(content_type=None)
-    except (aiohttp.ClientError, TimeoutError):
-        return 0, {}
-
 
 def _capacities(published: Mapping[str, Any]) -> dict[str, float]:
     """What each pool can do a week by a plan as it was published."""
     return {pool: said["capacity"]["per_week"] for pool, said in published["plan"]["pools"].items()}
-
-
-def _compact(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row without what is nothing: topics leave out what the API spells out."""
-    kept = {}
-    for name, value in row.items():
-        if name == "top":
-            value = [{"probability": 1.0, "product": ""} | one for one in value]
-        if value not in (None, 0, [], ""):
-            kept[name] = value
-    return kept
-
-
-def _lines(deal: Mapping[str, Any]) -> dict[str, Any]:
-    """A deal whose lines hold only what is known of them."""
-    lines = [{name: value for name, value in line.items() if value is not None} for line in deal.get("lines", [])]
-    return dict(deal) | {"lines": lines}
 
 
 def _sums(key: tuple[Any, ...], found: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[Difference]:

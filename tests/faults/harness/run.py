@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.faults.harness import killpoints, plan
+from tests.faults.harness.compacting import COMPACTED
 from tests.faults.harness.differences import Difference, missing_and_extra
-from tests.faults.harness.faults import COMPACTED, DECK, FAULTS, RECOVERS_WITHIN, KillPoint, Scene, Void
+from tests.faults.harness.faults import DECK, FAULTS, RECOVERS_WITHIN, KillPoint, Scene, Void
 from tests.faults.harness.load import Load
 from tests.faults.harness.log import Log
 from tests.faults.harness.receiver import Receiver
@@ -226,6 +227,7 @@ async def suite(
             outcome = await run.one(kind)
             if outcome.differences:
                 return outcomes
+        run.reconciler.every_deal = True
         outcomes[-1].differences += await run.at_rest(anew=True)
         load, passed = run.scene.load, run.scene.passed
         every = {(name, point) for name, points in killpoints.POINTS.items() for point in points}
