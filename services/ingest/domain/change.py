@@ -15,6 +15,7 @@ Reason = Literal[
     "unknown-connection",  # a vendor's connection that is not in the settings
     "other-portal",  # signed by the connection's secret, but for an account it does not serve
     "wrong-key",  # the record's key is not the id of the object it speaks of, or lies in another partition
+    "far-ahead",  # its time lies so far ahead of its receipt that it would outlive whatever is said after it
     "same-id",  # two sources whose deals would have one id
 ]
 

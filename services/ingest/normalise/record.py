@@ -17,6 +17,9 @@ CONNECTION_HEADER = "headroom_connection"
 
 STRUCTURED = "application/cloudevents+json"
 
+AHEAD_MS = 24 * 3600 * 1000
+"""How far a sender's clock may be ahead: a time that was written without its zone is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
@@ -27,7 +30,14 @@ class Adapters:
     def read(
         self, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]], timestamp: int
     ) -> DealChange | Report | Signal | Ignored:
-        """What a record says; ``timestamp`` (ms) stands in for the time of receipt. Raises ``Unusable``."""
+        """What a record says; ``timestamp`` (ms) is when the broker was given it. Raises ``Unusable``."""
+        said = self._read(key, value, headers, timestamp)
+        _refuse_far_ahead(said, headers, timestamp)
+        return said
+
+    def _read(
+        self, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]], timestamp: int
+    ) -> DealChange | Report | Signal | Ignored:
         named = {name: text.decode("utf-8", "replace") for name, text in headers}
         if value is None:
             raise Unusable("malformed", "the record is empty")
@@ -42,6 +52,29 @@ class Adapters:
                 return hubspot.read(value, key, self.hubspot[name])
             case other:
                 raise Unusable("unknown-type", f"no adapter is called {other!r}")
+
+
+def _refuse_far_ahead(
+    said: DealChange | Report | Signal | Ignored, headers: Sequence[tuple[str, bytes]], timestamp: int
+) -> None:
+    """Raise ``Unusable`` for what is said of a time to come.
+
+    The newest word counts, and signals are forgotten by the newest: one sender whose clock is ahead would silence all
+    others until then. The system's own clock may be set otherwise than a vendor's, so the later of the two counts.
+    """
+    match said:
+        case Ignored():
+            return
+        case Signal():
+            at = int(said.time.timestamp() * 1000)
+        case _:
+            at = said.stamp.time
+    if at <= timestamp + AHEAD_MS:
+        return
+    received = received_at(headers)
+    if received is None or at > int(received.timestamp() * 1000) + AHEAD_MS:
+        told = datetime.fromtimestamp(at / 1000, UTC).isoformat()
+        raise Unusable("far-ahead", f"its time {told} is more than a day after it was received; is the clock right?")
 
 
 def _cloudevent(

@@ -65,7 +65,7 @@ def test_an_element_is_read_under_each_of_its_keys() -> None:
     merge = {
         "portalId": 1,
         "subscriptionType": "deal.merge",
-        "occurredAt": 1_782_371_971_992,
+        "occurredAt": 1_775_044_800_000,
         "primaryObjectId": 2,
         "mergedObjectIds": [3, 4],
         "newObjectId": 2,

@@ -31,7 +31,8 @@ from shared.settings import KafkaSettings
 from tests.faults.harness import killpoints
 from tests.faults.harness.proxy import Proxy
 
-PARTITIONS = 4
+PARTITIONS = 3
+"""As many as there are ever workers of a role, so that each of three has one."""
 SESSION_TIMEOUT = 6.0
 AS_OF = datetime(2026, 3, 30, 8, tzinfo=UTC)
 """A Monday. The deals of the load close so late that no day or week that passes changes what they ask of whom when."""

@@ -1,5 +1,11 @@
 """The normaliser's shard, fed with batches as the stream runtime feeds it."""
 
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
 from aiokafka.partitioner import murmur2
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,16 +83,16 @@ def test_a_plan_fills_rates_also_of_deals_that_came_before_it() -> None:
 
 def test_a_report_goes_out_once_and_an_older_one_does_not_bury_it() -> None:
     system = System()
-    out = system.take(reported(200, "2026-04-02T12:00:00Z"))
+    out = system.take(reported(200, "2026-03-30T12:00:00Z"))
     assert topics(out) == [REPORTS.name, HISTORY.name]
     assert out[0].key == report.record_key(report.decode(out[0].value or b""))
-    again, older = reported(200, "2026-04-02T12:00:00Z"), reported(300, "2026-04-01T12:00:00Z")
+    again, older = reported(200, "2026-03-30T12:00:00Z"), reported(300, "2026-03-29T12:00:00Z")
     assert system.take(again, older) == []
     # Another process wrote it: only the topic knows.
     system.reports.put(Lying(0, out[0].key, out[0].value))
     system.shard = system.fresh()
     assert system.take(older) == []
-    assert topics(system.take(reported(100, "2026-04-03T12:00:00Z"))) == [REPORTS.name, HISTORY.name]
+    assert topics(system.take(reported(100, "2026-03-31T12:00:00Z"))) == [REPORTS.name, HISTORY.name]
 
 
 def test_a_signal_goes_out_under_its_id() -> None:
@@ -106,6 +112,48 @@ def test_poison_becomes_a_dead_letter_and_the_stream_goes_on() -> None:
     assert (letter.topic, letter.partition, letter.offset) == (INBOX.name, 0, 0)
     assert (letter.reason, letter.value, letter.key) == ("wrong-shape", poison.value, b"crm/42")
     assert "amount" in letter.detail
+
+
+def hubspot_said(at: datetime) -> Lying:
+    element = {
+        "portalId": 1,
+        "objectId": 2,
+        "occurredAt": int(at.timestamp() * 1000),
+        "subscriptionType": "deal.creation",
+    }
+    headers = [(SOURCE_HEADER, b"hubspot"), (CONNECTION_HEADER, b"acme"), (RECEIVED_HEADER, NOW.isoformat().encode())]
+    return Lying(0, b"hubspot-1/2", json.dumps(element).encode(), headers)
+
+
+def told(type: str, data: dict[str, Any]) -> Callable[[datetime], Lying]:
+    return lambda at: event(type, time=at.isoformat(), data=data)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        told("com.headroom.deal.changed", {"stage": "open"}),
+        told("com.headroom.signal.observed", {"kind": "tickets", "value": 1}),
+        told("com.headroom.capacity.reported", {"kind": "capacity", "pool": "p", "week": "2026-W20", "amount": 1}),
+        hubspot_said,
+    ],
+    ids=["deal", "signal", "report", "hubspot"],
+)
+def test_who_is_more_than_a_day_ahead_is_not_believed(said: Callable[[datetime], Lying]) -> None:
+    """He would outlive whatever is said after him: of a field the newest word counts, and signals age by the newest."""
+    on_time, ahead = System().take(said(NOW + timedelta(hours=23))), System().take(said(NOW + timedelta(hours=25)))
+    assert DEAD_LETTERS.name not in topics(on_time)
+    assert len(on_time) > 0
+    (letter,) = ahead
+    assert dead_letter.decode(letter.value or b"").reason == "far-ahead"
+
+
+def test_a_vendor_may_be_ahead_of_the_systems_clock_but_not_of_the_brokers() -> None:
+    """The system's clock may be set to another time; the vendor's then still goes by the world's."""
+    said = hubspot_said(NOW + timedelta(days=30))
+    assert DEAD_LETTERS.name in topics(System().take(said))
+    said.timestamp += 30 * 24 * 3600 * 1000
+    assert DEAD_LETTERS.name not in topics(System().take(said))
 
 
 def test_records_that_no_door_writes_are_dead_letters() -> None:
@@ -152,7 +200,7 @@ def test_no_record_stops_the_stream(key: bytes | None, value: bytes | None, head
 
 @given(st.permutations(range(6)), st.integers(0, 5))
 def test_a_crash_and_a_replay_from_anywhere_end_in_the_same_deal(order: list[int], crash: int) -> None:
-    said = [event(time=f"2026-04-0{day + 1}T12:00:00Z", data={"amount": day, "stage": "open"}) for day in range(6)]
+    said = [event(time=f"2026-03-2{day + 1}T12:00:00Z", data={"amount": day, "stage": "open"}) for day in range(6)]
     plain, crashed = System(), System()
     plain.take(*said)
     crashed.take(*(said[n] for n in order[: crash + 1]))
