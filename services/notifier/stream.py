@@ -3,8 +3,9 @@
 A client first gets from PostgreSQL what it missed since the id it names, then what the reader hands out. Each client's
 queue is bounded: one that does not keep up is dropped, and comes back with ``Last-Event-ID`` to miss nothing.
 
-A feed that ends before what was handed out is another one: the database was made anew or restored. Then all clients are
-let go, and one that comes back with an id beyond the end gets all that is kept, rather than nothing until ids pass it.
+A feed seen to end before what was handed out is another one: the database was made anew or restored. Then all clients
+are let go, and one that comes back with an id beyond the end gets all that is kept, rather than nothing until ids pass
+it. (A feed that has grown past that again before anybody looks is not told from the former one.)
 """
 
 import asyncio

@@ -4,6 +4,7 @@ import structlog
 
 from services.triggers.domain.rules import RuleBook, compile_rules
 from shared.plans import PublishedPlans
+from shared.schemas.plan import Plan
 
 _log = structlog.get_logger(__name__)
 
@@ -13,13 +14,15 @@ class Plans(PublishedPlans):
 
     def __init__(self) -> None:
         super().__init__()
-        self._books: dict[str, RuleBook] = {}
+        self._books: dict[str, tuple[Plan, RuleBook]] = {}
 
     def book(self, name: str) -> RuleBook | None:
         """The rules of plan version ``name``; None while it has not been seen, and if it cannot be read."""
-        book = self._books.get(name)
-        if book is None and (plan := self.get(name)) is not None:
-            book = self._books[name] = compile_rules(name, plan)
-            for rejected in book.rejected:
+        if (plan := self.get(name)) is None:
+            return None
+        compiled = self._books.get(name)
+        if compiled is None or compiled[0] is not plan:  # a version taken back may be given again
+            compiled = self._books[name] = plan, compile_rules(name, plan)
+            for rejected in compiled[1].rejected:
                 _log.error("a trigger is not evaluated", trigger=rejected.trigger, plan=name, why=rejected.reason)
-        return book
+        return compiled[1]

@@ -144,6 +144,7 @@ async def run(
         runtime = SinkRuntime(role, kafka, health, fail)
     app = StreamApp(runtime, kafka, fail, role.gather)
     runtime.log = cast(BatchConsumer, app.consumer)
+    health.joining()
     watching = asyncio.create_task(_watch(app, runtime, fail), name=f"watch {role.name}")
     try:
         await check_topics(role, kafka)

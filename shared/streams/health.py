@@ -44,6 +44,10 @@ class Health:
         """Something was applied, written or found to be already at its end."""
         self.last_progress = self.now()
 
+    def joining(self) -> None:
+        """The group is asked for partitions from now on; what was waited for before that is no stall."""
+        self._since_rebalance = self.now()
+
     def rebalancing(self) -> None:
         """Partitions were taken away; until ``settled`` nothing can be expected to move."""
         self.assigned = False

@@ -14,7 +14,6 @@ from shared.streams.runtime import Runtime, unseen
 from shared.streams.safety import Fail
 from shared.streams.shards import Batch, PositionedSink, SinkRole
 from shared.streams.transport import Fetched
-from shared.topics import Topic
 
 POSITIONS_WITHIN = 30.0
 """Seconds in which a sink must say where it is when partitions are assigned.
@@ -32,6 +31,8 @@ class SinkRuntime(Runtime):
         self._sink = role.sink
         self._applied: dict[TP, int] = {}
         self._storing = False
+        # A batch, or a question where the sink is: what is begun in one would be gone or there twice after the other.
+        self._one_at_a_time = asyncio.Lock()
 
     def problem(self) -> str | None:
         # A sink whose database is away waits for it; another process would only wait as well.
@@ -41,45 +42,44 @@ class SinkRuntime(Runtime):
         return self._applied
 
     async def _take(self, assigned: frozenset[TP], kept: bool) -> dict[TP, int]:
-        # Asked for its positions, a sink drops what it has begun, so all it holds goes on from what is stored.
-        kept = kept and not isinstance(self._sink, PositionedSink)
-        held = {tp: offset for tp, offset in self._applied.items() if kept and tp in assigned}
-        new = assigned - held.keys()
-        self._applied = held | await self._starts(new)
-        for tp, offset in held.items():
-            self.log.acknowledge(tp, offset, self.log.epoch)
+        if isinstance(self._sink, PositionedSink) and assigned:
+            await self._go_on_from_what_is_stored(self._sink, assigned)
+        else:
+            held = {tp: offset for tp, offset in self._applied.items() if kept and tp in assigned}
+            new = assigned - held.keys()
+            self._applied = held | (await self.starts_of_inputs(new) if new else {})
+            for tp, offset in held.items():
+                self.log.acknowledge(tp, offset, self.log.epoch)
         return dict(self._applied)
 
-    async def _starts(self, tps: frozenset[TP]) -> dict[TP, int]:
-        if not tps:
-            return {}
-        starts = await self.starts_of_inputs(tps)
-        if isinstance(self._sink, PositionedSink):
-            ends = await self.log.highwaters(*tps)
-            stored = await self._positions(self._sink)
-            for (topic, partition), offset in stored.items():
-                tp = TP(self.prefix + topic.name, partition)
-                if tp in tps:
-                    self.refuse_rewind(tp, offset, ends[tp])
-                    starts[tp] = offset
-        return starts
-
-    async def _positions(self, sink: PositionedSink) -> Mapping[tuple[Topic, int], int]:
-        with self._held_by_its_database():
-            try:
-                return await asyncio.wait_for(sink.positions(), POSITIONS_WITHIN)
-            except TimeoutError as error:
-                raise NotReady(
-                    "the database does not say how far it is",
-                    where=self.name,
-                    why=f"it did not answer for {POSITIONS_WITHIN:g} s after partitions were assigned",
-                    do="This process ends; its next start waits for the database before it asks for partitions",
-                ) from error
+    async def _go_on_from_what_is_stored(self, sink: PositionedSink, assigned: frozenset[TP]) -> None:
+        """All of them: asked for its positions, a sink drops what it has begun."""
+        starts, ends = await self.starts_of_inputs(assigned), await self.log.highwaters(*assigned)
+        try:
+            async with asyncio.timeout(POSITIONS_WITHIN), self._one_at_a_time:
+                with self._held_by_its_database():
+                    stored = await sink.positions()
+                for (topic, partition), offset in stored.items():
+                    tp = TP(self.prefix + topic.name, partition)
+                    if tp in assigned:
+                        self.refuse_rewind(tp, offset, ends[tp])
+                        starts[tp] = offset
+                self._applied = starts
+        except TimeoutError as error:
+            raise NotReady(
+                "the database does not say how far it is",
+                where=self.name,
+                why=f"it did not answer for {POSITIONS_WITHIN:g} s after partitions were assigned",
+                do="This process ends; its next start waits for the database before it asks for partitions",
+            ) from error
 
     async def deliver(self, fetched: Fetched) -> None:
+        async with self._one_at_a_time:
+            if fetched.tp in self._applied and fetched.epoch == self.log.epoch:
+                await self._apply(fetched)
+
+    async def _apply(self, fetched: Fetched) -> None:
         tp = fetched.tp
-        if tp not in self._applied or fetched.epoch != self.log.epoch:
-            return
         topic = self.topics[tp.topic]
         records = unseen(fetched.records, self._applied[tp])
         if records:

@@ -1,5 +1,7 @@
 """The restore barrier: state is whole before anything is published, whatever the log ends in."""
 
+import asyncio
+
 import aiokafka
 import pytest
 
@@ -156,6 +158,28 @@ async def test_a_sink_starts_where_its_database_says(system: KafkaSettings) -> N
     async with toy.running(system, SinkRole("sink", (INPUT,), stored)):
         await eventually(lambda: toy.committed_is(system, "sink", INPUT, {0: 100, 1: 100}))
     assert stored.offsets == {0: list(range(100)), 1: list(range(90, 100))}
+
+
+async def test_a_sink_waits_for_its_database_before_it_joins_its_group(system: KafkaSettings) -> None:
+    """As a member it would hold up the group, and Faust gives up on an assignment after forty seconds."""
+    await toy.produce(system, INPUT, toy.load(PARTITIONS, 2))
+    asked, back, applied = asyncio.Event(), asyncio.Event(), list[int]()
+
+    class Away:
+        async def apply(self, batch: Batch) -> None:
+            applied.extend(record.offset for record in batch.records)
+
+        async def positions(self) -> dict[tuple[Topic, int], int]:
+            asked.set()
+            await back.wait()
+            return {}
+
+    async with toy.running(system, SinkRole("sink", (INPUT,), Away())):
+        await asked.wait()
+        assert not await toy.is_a_group(system, "sink")
+        back.set()
+        await eventually(lambda: applied == [0, 0])
+        assert await toy.is_a_group(system, "sink")
 
 
 def merged(worker: toy.Running) -> dict[bytes, tuple[int, int]]:

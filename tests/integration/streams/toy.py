@@ -253,6 +253,16 @@ async def committed_is(kafka: KafkaSettings, group: str, topic: Topic, expected:
     return True
 
 
+async def is_a_group(kafka: KafkaSettings, group: str) -> bool:
+    """Whether anybody ever joined it."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    try:
+        return kafka.topic_prefix + group in {name for name, *_ in await admin.list_consumer_groups()}
+    finally:
+        await admin.close()
+
+
 def load(partitions: int, records: int, keys: int = 100) -> list[Written]:
     """``records`` records, spread evenly: partition, key and value."""
     return [(i % partitions, b"%d-%d" % (i % partitions, i // partitions % keys), b"x" * 50) for i in range(records)]

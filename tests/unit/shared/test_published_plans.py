@@ -8,7 +8,7 @@ from services.capacity.agents.plans import Plans as CapacityPlans
 from services.triggers.plans import Plans as TriggerPlans
 from shared.plans import PublishedPlans
 from shared.streams import metrics
-from tests.unit.triggers.scenes import Written, plan_json, published
+from tests.unit.triggers.scenes import Written, plan_json, published, trigger
 
 ONE, TWO = b"p@1", b"p@2"
 
@@ -100,3 +100,15 @@ def test_triggers_have_no_rules_of_what_is_no_plan() -> None:
     book = plans.book("p@1")
     assert book is not None
     assert plans.book("p@2") is None
+
+
+def test_a_version_that_was_taken_back_and_given_again_has_its_own_rules() -> None:
+    plans = TriggerPlans()
+    written((ONE, published(plan_json(trigger()), 1)), into=plans)
+    former = plans.book("p@1")
+    assert former is not None
+    assert plans.book("p@1") is former
+    written((ONE, None), into=plans)
+    assert plans.book("p@1") is None
+    written((ONE, of(1)), into=plans)
+    assert plans.book("p@1") not in (None, former)

@@ -14,6 +14,7 @@ from shared.streams.shards import Batch, SinkRole
 from shared.streams.sink_runtime import SinkRuntime
 from shared.streams.transport import Fetched
 from shared.topics import Topic
+from tests.unit.capacity.records import FakeRecord
 
 INPUT = Topic("input", "anything", "what is carried", "delete")
 
@@ -91,6 +92,34 @@ async def test_after_every_rebalance_all_it_holds_goes_on_from_what_is_stored() 
     await runtime.deliver(Fetched(TP("input", 0), [], 9, 1))
     assert runtime.applied() == {TP("input", 0): 9}
     assert await runtime.plan(frozenset({TP("input", 0), TP("input", 1)}), 2) == {TP("input", 0): 7, TP("input", 1): 0}
+
+
+async def test_where_the_sink_is_is_not_asked_in_the_midst_of_a_batch() -> None:
+    """What the batch had begun before would be dropped, and written over when it is tried again."""
+    asked: list[str] = []
+
+    class Slow(Away):
+        async def apply(self, batch: Batch) -> None:
+            await super().apply(batch)
+            asked.append("applied")
+
+        async def positions(self) -> Mapping[tuple[Topic, int], int]:
+            asked.append("positions")
+            return {(INPUT, 0): 9 if "applied" in asked else 7}
+
+    sink, log = Slow(), Ends()
+    runtime = SinkRuntime(SinkRole("sink", (INPUT,), sink), KafkaSettings(), Health(), lambda error: None)
+    runtime.log = log  # type: ignore[assignment]
+    await runtime.plan(frozenset({TP("input", 0)}), 1)
+    records = [FakeRecord(7, b"k", b"v"), FakeRecord(8, b"k", b"v")]
+    applying = asyncio.create_task(runtime.deliver(Fetched(TP("input", 0), records, 9, 1)))
+    await asyncio.wait({applying}, timeout=0.01)
+    planning = asyncio.create_task(runtime.plan(frozenset({TP("input", 0)}), 2))
+    await asyncio.wait({planning}, timeout=0.01)
+    assert asked == ["positions"]
+    sink.back.set()
+    assert await planning == {TP("input", 0): 9}
+    assert asked == ["positions", "applied", "positions"]
 
 
 async def test_what_is_applied_has_a_series_of_each_partition_before_the_first_record() -> None:

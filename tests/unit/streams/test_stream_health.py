@@ -66,6 +66,14 @@ def test_joining_must_end(health: Health, hands: Hands) -> None:
     assert health.problem() is None
 
 
+def test_what_was_waited_for_before_joining_is_no_stall(health: Health, hands: Hands) -> None:
+    hands.at += 500
+    health.joining()
+    assert health.problem() is None
+    hands.at += 121
+    assert health.problem() is not None
+
+
 def test_repeated_rebalances_do_not_restart_the_time_for_joining(health: Health, hands: Hands) -> None:
     health.settled()
     health.rebalancing()
