@@ -290,14 +290,7 @@ class Load:
 
     async def probe(self, quantity: float) -> None:
         """Send the harness's own deal, which overloads the pool ``probe`` or does not, until the door has it."""
-        data = {
-            "stage": "won",
-            "close": _close(plan.FIRST_CLOSE),
-            "lines": [{"product": plan.PROBE, "quantity": quantity}],
-        }
+        close = (AS_OF + timedelta(weeks=plan.FIRST_CLOSE)).date().isoformat()
+        data = {"stage": "won", "close": close, "lines": [{"product": plan.PROBE, "quantity": quantity}]}
         await self.events([self._event("com.headroom.deal.changed", "probe", data)])
         self._probes += 1
-
-
-def _close(week: int) -> str:
-    return (AS_OF + timedelta(weeks=week)).date().isoformat()
