@@ -9,14 +9,16 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
+from fastapi.routing import APIRoute
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import Request
+from starlette.responses import Response
 
 from shared.problems import Problem
 
@@ -139,3 +141,19 @@ def requires(
 
     dependency.scopes = scopes  # type: ignore[attr-defined]  # read by the test that walks all routes
     return dependency
+
+
+class GuardedRoute(APIRoute):
+    """A route that asks its guards before its body is read; FastAPI would read, and judge, a stranger's body first."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's own handler, behind the guards."""
+        handle = super().get_route_handler()
+        guards = [one.call for one in self.dependant.dependencies if hasattr(one.call, "scopes")]
+
+        async def guarded(request: Request) -> Response:
+            for guard in guards:
+                await guard(request)  # type: ignore[misc]
+            return await handle(request)
+
+        return guarded

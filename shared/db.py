@@ -121,6 +121,9 @@ def is_away(error: BaseException) -> bool:
 
     Nor can one that refuses a password or is not made yet: somebody sees to it, and nothing is lost by waiting.
     """
+    of_driver = _of_driver(error)
+    if isinstance(of_driver, asyncpg.InterfaceError) and isinstance(of_driver, ValueError):
+        return False  # a value that cannot be sent, which no database would take
     if isinstance(error, exc.DBAPIError):
         if error.connection_invalidated or isinstance(error, exc.InterfaceError):
             return True
@@ -140,10 +143,10 @@ def is_away(error: BaseException) -> bool:
     )
 
 
-def _name_of(error: BaseException) -> str:
-    """What the driver calls it: SQLAlchemy has one name for a wrong password and a full disk."""
+def _of_driver(error: BaseException) -> BaseException:
+    """The driver's own error: SQLAlchemy has one name for a wrong password and a full disk."""
     within = getattr(error, "orig", None)
-    return type(getattr(within, "__cause__", None) or error).__name__
+    return getattr(within, "__cause__", None) or error
 
 
 async def patiently(what: str, action: Callable[[], Awaitable[T]], waiting: Callable[[], None] | None = None) -> T:
@@ -158,7 +161,9 @@ async def patiently(what: str, action: Callable[[], Awaitable[T]], waiting: Call
         except DATABASE_ERRORS as error:
             if not is_away(error):
                 raise
-            log.warning("the database is away, trying again", doing=what, seconds=wait, error=_name_of(error))
+            log.warning(
+                "the database is away, trying again", doing=what, seconds=wait, error=type(_of_driver(error)).__name__
+            )
         if waiting is not None:
             waiting()
         await asyncio.sleep(wait)

@@ -17,6 +17,9 @@ from shared.problems import Problem
 from shared.settings import HttpSettings
 from shared.straight import StraightApp
 
+BODY_WITHIN = 15.0
+"""Seconds that a body may take to come."""
+
 Reasons = Callable[[], Iterable[str]]
 """Answers why a process is not ready: sentences, none when it is."""
 
@@ -64,17 +67,26 @@ def answer_while_database_is_away(app: FastAPI) -> None:
 
 
 class BodyLimit:
-    """Middleware: refuses bodies over ``largest`` bytes, declared or not, before they are in memory."""
+    """Middleware: refuses bodies over ``largest`` bytes, declared or not, before they are in memory, and slow ones."""
 
-    def __init__(self, app: ASGIApp, largest: int) -> None:
-        self._app, self._largest = app, largest
+    def __init__(self, app: ASGIApp, largest: int, within: float = BODY_WITHIN) -> None:
+        """``within``: seconds from the first look at the body until it must be there."""
+        self._app, self._largest, self._within = app, largest, within
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        read = 0
+        read, whole, until = 0, False, 0.0
 
         async def limited() -> Message:
-            nonlocal read
-            message = await receive()
+            nonlocal read, whole, until
+            if whole:  # what comes now is that the client has gone
+                return await receive()
+            until = until or asyncio.get_running_loop().time() + self._within
+            try:
+                async with asyncio.timeout_at(until):
+                    message = await receive()
+            except TimeoutError as late:
+                raise HTTPException(408, f"the body was not there after {self._within:g} s") from late
+            whole = not message.get("more_body", False)
             read += len(message.get("body", b""))
             if read > self._largest:
                 # An HTTPException, because that is what a route passes on when it cannot read its body.

@@ -35,7 +35,8 @@ class StraightApp(FastAPI):
     """A FastAPI application of which some routes go straight from the server to their function."""
 
     def __init__(self, *, title: str) -> None:
-        super().__init__(title=title)
+        # A slash too many is no such route: a redirect would name the address without the TLS that lies before it.
+        super().__init__(title=title, redirect_slashes=False)
         self._by_path: dict[tuple[str, str], _Straight] = {}
         self._by_pattern: list[tuple[str, re.Pattern[str], _Straight]] = []
         self._observed = Observed(self._answer)

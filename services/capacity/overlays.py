@@ -23,7 +23,7 @@ from services.capacity.domain.projector import PlanInForce
 from services.capacity.domain.what_if import compared, described
 from services.capacity.live import Live, LiveBook
 from services.capacity.store.reading import ReadingModels
-from shared.access import requires
+from shared.access import GuardedRoute, requires
 from shared.errors import NotReady
 from shared.problems import Problem
 from shared.schemas import deal as deals
@@ -41,7 +41,7 @@ _LOOK_EVERY: Final = 0.02
 _MARKER: Final = 1
 """Offsets by which one may be behind the other at rest: the end of a transaction is no record."""
 
-router = APIRouter(prefix="/v1", tags=["questions"], dependencies=[Depends(requires("read"))])
+router = APIRouter(prefix="/v1", tags=["questions"], dependencies=[Depends(requires("read"))], route_class=GuardedRoute)
 
 _EXAMPLES: Final[dict[str, Any]] = {
     "win": {

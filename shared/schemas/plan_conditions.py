@@ -14,6 +14,7 @@ from functools import cache, lru_cache
 from cel_expr_python import cel
 
 from shared.schemas.plan_fields import WATCHED
+from shared.schemas.plan_values import LONGEST_CONDITION
 
 Value = float | str | None
 """What a field holds in one row; None: nobody knows."""
@@ -55,11 +56,13 @@ class Condition:
         return bool(answer.value()) if answer.type() == cel.Type.BOOL else None
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=2048)  # up to 0.1 MB each: what is asked once must not stay for ever
 def compile_condition(text: str, watch: str) -> Condition:
     """Compile ``text`` over the fields of a ``watch``; raises ConditionError with the place and what is allowed."""
     if watch not in WATCHED:
         raise ConditionError(0, f"a {watch} cannot be watched yet; {', '.join(WATCHED)} can")
+    if len(text) > LONGEST_CONDITION:
+        raise ConditionError(0, f"it has {len(text):,} characters; {LONGEST_CONDITION:,} are allowed")
     spelled, offsets = _spell(text)
     try:
         program = _environment(watch).compile(spelled)

@@ -16,11 +16,13 @@ MOST = 4096
 """Combinations tried at most; beyond that a condition is not judged."""
 
 _TEXT = r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'"""
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+# Each text can be taken in one way only, or a search through all ways takes for ever.
+_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
+_ITEM = rf"(?:{_NUMBER}|{_TEXT})"
 _LITERAL = re.compile(f"(?P<text>{_TEXT})|(?<![A-Za-z_0-9.])(?P<number>{_NUMBER})")
 _COMPARISON = re.compile(
-    rf"(?P<field>[A-Za-z_]\w*)\s*(?:<=|>=|==|!=|<|>)\s*(?:{_NUMBER}|{_TEXT})(?!\w)"
-    rf"|(?P<listed>[A-Za-z_]\w*)\s+in\s+\[(?:\s*(?:{_NUMBER}|{_TEXT})\s*,?)*\]"
+    rf"(?P<field>[A-Za-z_]\w*)\s*(?:<=|>=|==|!=|<|>)\s*{_ITEM}(?!\w)"
+    rf"|(?P<listed>[A-Za-z_]\w*)\s+in\s+\[\s*(?:{_ITEM}\s*(?:,\s*{_ITEM}\s*)*)?,?\s*\]"
 )
 _JOINTS = re.compile(r"\s|&&|\|\||!|\(|\)|\b(?:and|or|not|true|false)\b")
 

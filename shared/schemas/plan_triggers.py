@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from shared.schemas.episode import Severity
 from shared.schemas.period import PATTERN as PERIOD
-from shared.schemas.plan_values import Amount, Duration, Name, Part, Weeks
+from shared.schemas.plan_values import LONGEST_CONDITION, Amount, Duration, Name, Part, Weeks
 
 Watch = Literal["position", "pool", "work", "forecast", "signal", "report", "deal", "milestone"]
 
@@ -79,8 +79,8 @@ class Trigger(Part):
     trigger: Name
     watch: Watch
     where: Where = Where()
-    when: Annotated[str, Field(min_length=1, max_length=1000)]
-    clear: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    when: Annotated[str, Field(min_length=1, max_length=LONGEST_CONDITION)]
+    clear: Annotated[str, Field(min_length=1, max_length=LONGEST_CONDITION)] | None = None
     """Hysteresis: what ends it; absent: when ``when`` does not hold."""
     for_: Duration | None = Field(None, alias="for")
     """How long ``when`` must hold before it fires."""

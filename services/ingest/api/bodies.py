@@ -10,6 +10,7 @@ from shared.problems import Problem
 
 _CLOSE = {"Connection": "close"}
 _GZIP = 16 + zlib.MAX_WBITS
+_MEMBERS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,12 @@ def expanded(body: bytes, encoding: str, limits: Limits) -> bytes:
         detail = f"Content-Encoding is {encoding[:40]!r}; gzip or none is understood."
         raise Problem(415, "the body's encoding is not understood", detail, headers={"Accept-Encoding": "gzip"})
     out = bytearray()
-    rest = body
+    rest, members = body, 0
     try:
         while rest:
+            members += 1
+            if members > _MEMBERS:  # each is found by copying all that follow it
+                raise Problem(400, "the body has too many gzip members", f"Send it in {_MEMBERS} at the most.")
             unzip = zlib.decompressobj(_GZIP)
             out += unzip.decompress(rest, limits.expanded + 1 - len(out))
             if len(out) > limits.expanded:

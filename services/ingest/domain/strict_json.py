@@ -15,7 +15,8 @@ from services.ingest.domain.change import Unusable
 MAX_DEPTH = 64
 
 _SPACE = b" \t\r\n"
-_NOT_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\[\]{}"]+', re.DOTALL)
+# A text that does not end is taken to the end: looking for another way from each of its quotes would take for ever.
+_NOT_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[^\[\]{}"]+', re.DOTALL)
 
 
 def check(text: bytes) -> None:

@@ -84,7 +84,7 @@ def _cloudevent(
         envelope = cloudevents.structured(value)
     else:
         attributes = {name[3:]: text for name, text in headers.items() if name.startswith("ce_")}
-        envelope = cloudevents.binary({"datacontenttype": headers.get("content-type", ""), **attributes}, value)
+        envelope = cloudevents.binary(attributes | {"datacontenttype": headers.get("content-type", "")}, value)
     said = cloudevents.read(envelope, received)
     if cloudevents.key(envelope, said) != key:
         raise Unusable("wrong-key", f"the record's key {key!r} is not that of the object it speaks of")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from services.notifier.api.shapes import LARGEST_ID, DeliveryId, Limit, Word
 from services.notifier.store.deliveries import Deliveries
-from shared.access import Principal, requires
+from shared.access import GuardedRoute, Principal, requires
 from shared.problems import Problem
 
 Read = Annotated[Principal, Depends(requires("read"))]
@@ -65,7 +65,7 @@ class DeliveryPage(BaseModel):
 
 def create_router(store: Deliveries, *, planned: Callable[[], None]) -> APIRouter:
     """The routes; ``planned`` hears of replays."""
-    router = APIRouter(prefix="/v1/deliveries", tags=["deliveries"])
+    router = APIRouter(prefix="/v1/deliveries", tags=["deliveries"], route_class=GuardedRoute)
 
     @router.get("")
     async def list_deliveries(

@@ -21,7 +21,7 @@ from services.notifier.store.answers import Answers, Given, Mismatch, Unknown
 from services.notifier.store.plans import Plans
 from services.notifier.store.recalibrations import OPEN, STATES, Known, Recalibrations
 from shared import tracing
-from shared.access import Principal, requires
+from shared.access import GuardedRoute, Principal, requires
 from shared.clock import Clock
 from shared.problems import Problem
 from shared.schemas import decision as decisions
@@ -75,7 +75,7 @@ def create_router(
     store: Recalibrations, answers: Answers, plans: Plans, *, clock: Clock, answered: Callable[[], None]
 ) -> APIRouter:
     """The routes; answers are given at ``clock``'s time, and ``answered`` hears of each."""
-    router = APIRouter(prefix="/v1/recalibrations", tags=["recalibrations"])
+    router = APIRouter(prefix="/v1/recalibrations", tags=["recalibrations"], route_class=GuardedRoute)
 
     async def give(
         request: Request,

@@ -16,7 +16,7 @@ from services.notifier.domain.routing import Filters
 from services.notifier.domain.signing import SECRET_BYTES, Secret, secret_of
 from services.notifier.store.deliveries import Deliveries
 from services.notifier.store.subscriptions import Subscription, Subscriptions
-from shared.access import Principal, requires
+from shared.access import GuardedRoute, Principal, requires
 from shared.clock import WallClock
 from shared.problems import Problem
 from shared.schemas.episode import Severity
@@ -106,7 +106,7 @@ def create_router(
     store: Subscriptions, deliveries: Deliveries, *, exempt: Sequence[Network], planned: Callable[[], None]
 ) -> APIRouter:
     """The routes; ``exempt`` networks may be subscribed although private, ``planned`` hears of test messages."""
-    router = APIRouter(prefix="/v1/subscriptions", tags=["subscriptions"])
+    router = APIRouter(prefix="/v1/subscriptions", tags=["subscriptions"], route_class=GuardedRoute)
 
     @router.post("", status_code=201)
     async def subscribe(new: NewSubscription, principal: Admin) -> SubscriptionWithSecret:

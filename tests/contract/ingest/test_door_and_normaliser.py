@@ -61,6 +61,21 @@ def test_an_event_is_read_as_it_was_taken(event_type: str, mode: str, timed: boo
     assert ADAPTERS.read(record.key, record.value, record.headers, timestamp=0) == taken.said
 
 
+def test_what_a_header_says_of_the_content_does_not_matter_beside_its_type() -> None:
+    attributes = {
+        "specversion": "1.0",
+        "id": "e1",
+        "source": "crm",
+        "type": "com.headroom.deal.changed",
+        "subject": "42",
+    }
+    sent = {f"ce-{name}": value for name, value in (attributes | {"datacontenttype": "text/plain"}).items()}
+    asked = request({"content-type": "application/json", **sent})
+    (taken,) = events._taken(asked, b'{"stage": "open"}', NOW, LIMITS)
+    record = events._record(taken, audit_headers(asked, CLOUDEVENTS, NOW.isoformat()))
+    assert ADAPTERS.read(record.key, record.value, record.headers, timestamp=0) == taken.said
+
+
 def test_an_element_is_read_under_each_of_its_keys() -> None:
     merge = {
         "portalId": 1,

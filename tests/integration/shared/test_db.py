@@ -124,3 +124,12 @@ async def answer_of(engine: AsyncEngine, question: str = "SELECT 1") -> int | No
     async with engine.connect() as connection:
         found: int | None = await connection.scalar(sa.text(question))
         return found
+
+
+async def test_a_value_that_cannot_be_sent_is_no_database_away(database_url: str) -> None:
+    engine = create_engine(database_url)
+    with pytest.raises(DATABASE_ERRORS) as raised:
+        async with engine.connect() as connection:
+            await connection.execute(sa.text("SELECT CAST(:value AS text)"), {"value": "\ud800"})
+    assert not is_away(raised.value), repr(raised.value)
+    await engine.dispose()

@@ -1,10 +1,12 @@
 """Whatever is sent, the door finds events or says what is wrong; nothing else comes out of it."""
 
+import gzip
 import json
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
@@ -88,3 +90,10 @@ def test_every_signed_body_is_kept_in_parts_that_make_it_up(body: bytes) -> None
 def test_any_encoding_is_expanded_or_refused(body: bytes, encoding: str) -> None:
     with suppress(Problem):
         assert len(expanded(body, encoding, LIMITS)) <= LIMITS.expanded
+
+
+def test_a_body_is_not_taken_apart_into_thousands_of_members() -> None:
+    assert expanded(gzip.compress(b"a") * 64, "gzip", LIMITS) == b"a" * 64
+    with pytest.raises(Problem) as refused:
+        expanded(gzip.compress(b"") * 65, "gzip", LIMITS)
+    assert refused.value.status == 400

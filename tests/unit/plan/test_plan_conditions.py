@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.schemas import plan_reach
 from shared.schemas.plan_conditions import ConditionError, compile_condition
 from shared.schemas.plan_fields import WATCHED
 from shared.schemas.plan_reach import always_holds, never_holds, overlap
@@ -155,3 +156,27 @@ def test_spaces_do_not_matter(spaces: str, joint: str) -> None:
     condition = compile_condition(f"{spaces}overload{spaces}>{spaces}0.3 {joint} p50 < 1{spaces}", "position")
     assert condition.fields == {"overload", "p50"}
     assert condition.evaluate(NOTHING | {"overload": 0.4, "p50": 0.5}) is True
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"overload in [{'1' * 60} * 1.0]",
+        f"overload in [{'1.' * 30} 1]",
+        f"overload in [{'1 , ' * 60}x]",
+        "overload in [" + '"" ' * 60 + "x",
+    ],
+)
+def test_whether_it_only_compares_is_seen_in_one_way_through_it(text: str) -> None:
+    """Where digits could be parted in many ways, all of them were tried: for ever, and nothing else ran meanwhile."""
+    assert not plan_reach._compares_only(text)
+
+
+@pytest.mark.parametrize("items", ["", "1", "1,2.5", " -1.5e3 , 2. , .5 ", '"a", "b"', "1,"])
+def test_lists_of_fixed_values_are_comparisons(items: str) -> None:
+    assert plan_reach._compares_only(f"overload in [{items}]")
+
+
+def test_a_condition_has_an_end() -> None:
+    with pytest.raises(ConditionError, match="1,001 characters"):
+        compile_condition("overload > 1" + " " * 989, "position")
