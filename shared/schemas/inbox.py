@@ -11,5 +11,8 @@ KIND_HEADER = "headroom_kind"
 RECEIVED_HEADER = "headroom_received"
 """When the door accepted it, ISO 8601 in UTC by the system's clock."""
 
+KEY_HEADER = "headroom_key"
+"""The id of the key that the request came in with, as ``headroom keys list`` shows it; a signed request has none."""
+
 REQUEST_PREFIX = "http_"
 """Before the request's own headers, kept for audit; those that carry secrets are left out."""

@@ -9,11 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared import tracing
+from shared.access import Principal
 from shared.errors import NotReady
 from shared.problems import Problem
 from shared.schemas import trace
 from shared.schemas.envelope import Headers
-from shared.schemas.inbox import RECEIVED_HEADER, REQUEST_PREFIX, SOURCE_HEADER
+from shared.schemas.inbox import KEY_HEADER, RECEIVED_HEADER, REQUEST_PREFIX, SOURCE_HEADER
 
 _SECRET = re.compile(r"auth|cookie|credential|key|passw|secret|session|signature|token", re.IGNORECASE)
 _KEPT_HEADERS = 24
@@ -32,12 +33,15 @@ def status_of(error: Problem | NotReady) -> int:
 
 
 def audit_headers(request: Request, source: str, received: str) -> Headers:
-    """The headers of every inbox record of a request: who reads it, when it came, and its own headers without secrets.
+    """The headers of every inbox record of a request: who reads it, when it came, by whose key, and its own headers.
 
-    A header is left out by its name, so one that carries a secret under an innocent name should not be sent; headers
-    that are long or many are left out too.
+    Secrets are left out. A header is left out by its name, so one that carries a secret under an innocent name should
+    not be sent; headers that are long or many are left out too.
     """
     made: Headers = [(SOURCE_HEADER, source.encode()), (RECEIVED_HEADER, received.encode())]
+    caller: Principal | None = getattr(request.state, "principal", None)
+    if caller is not None:
+        made.append((KEY_HEADER, caller.id.encode()))
     kept = [
         (kept_as, value)
         for name, value in request.headers.raw

@@ -17,7 +17,8 @@ from services.ingest.app import create_door
 from services.ingest.normalise.hubspot import Connection
 from services.ingest.normalise.record import CLOUDEVENTS, CONNECTION_HEADER, HUBSPOT, Adapters
 from services.ingest.settings import IngestSettings
-from shared.schemas.inbox import REQUEST_PREFIX
+from shared.access import Principal
+from shared.schemas.inbox import KEY_HEADER, REQUEST_PREFIX
 
 NOW = datetime(2026, 4, 1, 12, 0, 0, 123456, tzinfo=UTC)
 ADAPTERS = Adapters({"acme": Connection("acme", ZoneInfo("Europe/Berlin"))})
@@ -112,6 +113,13 @@ def test_headers_that_carry_secrets_are_not_kept(name: str) -> None:
     kept = audit_headers(request({name: "canary", "user-agent": "a"}), CLOUDEVENTS, "now")
     assert (REQUEST_PREFIX + "user-agent", b"a") in kept
     assert not any(b"canary" in value for _, value in kept)
+
+
+def test_the_key_that_a_request_came_in_with_is_known_of_each_record() -> None:
+    asked = request({"user-agent": "a"})
+    assert KEY_HEADER not in dict(audit_headers(asked, CLOUDEVENTS, "now"))
+    asked.state.principal = Principal("k7", "the CRM", frozenset({"ingest"}))
+    assert (KEY_HEADER, b"k7") in audit_headers(asked, CLOUDEVENTS, "now")
 
 
 def test_every_route_says_who_may_use_it() -> None:
