@@ -24,7 +24,7 @@ from headroom.backtest_episodes import show as show_episodes
 from headroom.backtest_money import show as show_money
 from headroom.backtest_page import page
 from headroom.days import day as parse_day
-from headroom.files import cannot_be_read
+from headroom.files import cannot_be_read, must_be_writable
 from headroom.load_events import loadable
 from headroom.load_mapping import MappingError, parse_mapping
 from headroom.load_rows import Rejected, read_rows
@@ -84,8 +84,8 @@ def backtest(
     No broker and no database are needed. Ends with 3 when some events, or rows of a CSV, could not be used.
     """
     _check_days(first, last)
-    if html is not None and not html.absolute().parent.is_dir():
-        raise typer.BadParameter(f"the folder of {html} does not exist", param_hint="--html")
+    if html is not None:
+        must_be_writable(html, "--html")
     plan = parse_plan(read_text(plan_file), str(plan_file))
     replayer = Replayer(plan, first, last, quiet=timedelta(days=gap))
     started = perf_counter()
@@ -106,12 +106,12 @@ def backtest(
     _tell(events, rows)
     if found.unusable == found.events and not found.days:
         raise _nothing(events, found, csv=map_file is not None)
-    if html is not None:
-        _write(html, page(plan, found))
     if as_json:
         print(json.dumps(summary(plan, found, rate) | {"rows": [asdict(one) for one in rows]}, default=str))
     else:
         _show(plan, found, rate)
+    if html is not None:
+        _write(html, page(plan, found))
     if found.unusable or rows:
         raise typer.Exit(3)
 

@@ -16,9 +16,10 @@ from rich.table import Table
 from headroom.letters import Entry, contents, standing
 from headroom.log import answering
 from headroom.redrive import Choice, choose, put_back
+from headroom.settings import settings
+from headroom.under_way import under_way
 from shared.errors import BadInput
 from shared.schemas.dead_letter import DeadLetter
-from shared.settings import Settings
 
 app = typer.Typer(help="What could not be used: list it, show it, put it back.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -37,7 +38,7 @@ def list_command(
     as_json: Json = False,
 ) -> None:
     """Count dead letters by reason; with --each name them."""
-    entries = _standing(reason, topic, since)
+    entries = _standing(reason, topic, since, quiet=as_json)
     newest = entries[::-1][:limit] if each else []
     if as_json:
         print(json.dumps({"reasons": _by_reason(entries), "letters": [_shape(entry) for entry in newest]}))
@@ -54,13 +55,13 @@ def show(
     letter: Annotated[str, typer.Argument(help="As `list --each` names it: inbox.v1/3/120.")], as_json: Json = False
 ) -> None:
     """Show one dead letter: where it came from, why it could not be used, and the original bytes."""
-    kafka = Settings().kafka
+    kafka = settings().kafka
 
     async def find() -> tuple[Entry, DeadLetter] | None:
         wanted = [entry for entry in await standing(kafka) if letter in (entry.id, entry.former)]
         return await anext(contents(kafka, wanted[-1:]), None) if wanted else None
 
-    with answering(kafka):
+    with answering(kafka), under_way("Reading the dead letters …", quiet=as_json):
         found = asyncio.run(find())
     if found is None:
         raise BadInput(f"there is no dead letter {letter!r}", do="`headroom dead-letters list --each` names them.")
@@ -83,20 +84,20 @@ def redrive(
     """Put dead letters back where they came from, as they came. Fix the reason first; doing it twice does no harm."""
     if not (letters or reason or topic or since or everything):
         raise typer.BadParameter("say which: letters by name, --reason, --topic, --since, or --all")
-    entries = _standing(reason, topic, since)
+    entries = _standing(reason, topic, since, quiet=as_json)
     if letters:
         entries = _named(entries, letters)
     choice = choose(entries, limit=limit, most_attempts=max_attempts)
-    kafka = Settings().kafka
+    kafka = settings().kafka
     if not dry_run and choice.back:
         with answering(kafka):
             asyncio.run(put_back(kafka, choice.back))
     _say(choice, dry_run, as_json)
 
 
-def _standing(reason: str | None, topic: str | None, since: datetime | None) -> list[Entry]:
-    kafka = Settings().kafka
-    with answering(kafka):
+def _standing(reason: str | None, topic: str | None, since: datetime | None, *, quiet: bool) -> list[Entry]:
+    kafka = settings().kafka
+    with answering(kafka), under_way("Reading the dead letters …", quiet=quiet):
         found = asyncio.run(standing(kafka))
     begin = since.replace(tzinfo=UTC) if since is not None and since.tzinfo is None else since
     return [

@@ -5,7 +5,9 @@ that doubles. Sending something twice is harmless: the door's readers drop what 
 """
 
 import asyncio
+import errno
 import json
+import os
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -66,9 +68,8 @@ class Door:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         timeout = aiohttp.ClientTimeout(total=60, sock_connect=10)
-        self._session = aiohttp.ClientSession(headers=headers, timeout=timeout)
+        self._session = aiohttp.ClientSession(headers=authorization(self._key), timeout=timeout)
         return self
 
     async def __aexit__(
@@ -109,9 +110,9 @@ class Door:
             except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
                 raise ConfigurationError(f"{self.url!r} is not an http address", do="Check --url.") from None
             except aiohttp.ClientConnectorError as error:
-                there, why = False, error.strerror or str(error)
+                there, why = False, reason(error)
             except (aiohttp.ClientError, TimeoutError) as error:
-                why = str(error) or type(error).__name__
+                why = reason(error)
             if attempt + 1 < self._patience.attempts:
                 self._patience.tell(why)
                 await asyncio.sleep(self._patience.wait(attempt, retry_after))
@@ -121,6 +122,29 @@ class Door:
         raise NotReady(
             "the door does not take anything now", where=where, why=why, do="Is the address right, and is it running?"
         )
+
+
+def authorization(key: str | None) -> dict[str, str]:
+    """The header that carries the key; what the ends of a line put around it (a file from Windows) is no part of it."""
+    key = (key or "").strip()
+    if not (key.isascii() and key.isprintable()):
+        do = "Copy it anew into --key or HEADROOM_API_KEY."
+        raise ConfigurationError("the API key has a character in it that no key has", do=do)
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def reason(error: Exception) -> str:
+    """Why there was no answer, in words: what client and system call it inside is of no use to whoever reads it."""
+    within: BaseException = error
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        within = error.certificate_error
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        within = error.os_error
+    if isinstance(within, TimeoutError):
+        return "no answer in time"
+    if isinstance(within, OSError) and within.errno is not None and within.errno in errno.errorcode:
+        return os.strerror(within.errno).lower()
+    return getattr(within, "strerror", None) or str(within) or type(within).__name__
 
 
 def _refusal(status: int, where: str, answer: bytes) -> Refused:

@@ -1,7 +1,8 @@
 """``headroom load``: back-fill history from a CSV through the same door that a CRM's events come through.
 
-The order of effects: the whole file is read and every row turned into events or rejected; then the events are sent in
-the order of their days; then the list of rejected rows is written. Nothing is sent when the mapping does not fit.
+The order of effects: the whole file is read, once, and every row turned into events or rejected; then the events are
+sent in the order of their days; then the list of rejected rows is written. Nothing is sent when the mapping does not
+fit.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from rich.table import Table
 
 from headroom.days import day as parse_day
 from headroom.door import Door, Patience, Refused
+from headroom.files import must_be_writable
 from headroom.load_events import Loadable
 from headroom.load_files import read_events
 from headroom.load_mapping import Mapping
@@ -29,6 +31,7 @@ from headroom.load_rows import Rejected
 from headroom.load_send import Progress as Sent
 from headroom.load_send import progress_file, send
 from headroom.plan import HERE, read_text
+from headroom.under_way import under_way
 from shared.errors import BadInput, NotReady
 
 app = typer.Typer(help="Back-fill history from files.", no_args_is_help=True)
@@ -71,11 +74,14 @@ def deals(
 
     An interrupted load goes on where it was; sending again changes nothing. Ends with 3 when rows were rejected.
     """
+    if rejected is not None:
+        must_be_writable(rejected, "--rejected")
     mapping_text = read_text(map_file)
-    mapping, found = read_events(file, map_file, mapping_text, as_of)
+    with under_way(f"Reading {file} …", quiet=as_json):
+        mapping, found, content = read_events(file, map_file, mapping_text, as_of)
     day = as_of or mapping.as_of
-    sent = Sent(progress_file(user_state_path("headroom") / "load", file, mapping_text, url, day))
-    if fresh:
+    sent = Sent(progress_file(user_state_path("headroom") / "load", content, mapping_text, url, day))
+    if fresh and not dry_run:
         sent.forget()
     sent.load()
     before = sent.sent
@@ -84,13 +90,15 @@ def deals(
     refused = {one.line: one for one in sent.refused} if not dry_run else {}
     found.sent -= len(refused)
     found.rejected = sorted([*found.rejected, *refused.values()], key=lambda one: one.line)
-    if rejected is not None:
-        _write(rejected, found.rejected)
     summary = _summary(found, mapping, day, dry_run=dry_run, before=0 if dry_run else before)
     if as_json:
         print(json.dumps(summary))
     else:
         _show(summary, found, rejected)
+    if rejected is not None:
+        _write(rejected, found.rejected)
+        if found.rejected and not as_json:
+            print(f"rejected rows with their reasons are in {rejected}")
     if found.rejected:
         raise typer.Exit(3)
 
@@ -105,7 +113,7 @@ def _send(found: Loadable, url: str, key: str | None, sent: Sent) -> None:
         typer.echo(
             f"{reason}\n{sent.sent:,} of {len(found.events):,} events are in; the same command goes on.", err=True
         )
-        code = error.exit_code if isinstance(error, Refused) else 5 if isinstance(error, NotReady) else 1
+        code = error.exit_code if isinstance(error, Refused) else 5 if isinstance(error, NotReady) else 130
         raise typer.Exit(code) from None
     sent.forget()
 
@@ -157,8 +165,6 @@ def _show(summary: dict[str, Any], found: Loadable, rejected: Path | None) -> No
     print(f"{len(found.events):,} events: {events}; {found.held_back:,} lie after the day")
     if summary["events_sent_before"]:
         print(f"{summary['events_sent_before']:,} of them an earlier, interrupted load had sent")
-    if found.rejected and rejected is not None:
-        print(f"rejected rows with their reasons are in {rejected}")
     for one in found.rejected[:SHOWN] if rejected is None else []:
         print(f"line {one.line}  {one.id or '?'}  {one.reason}")
     if rejected is None and len(found.rejected) > SHOWN:

@@ -5,6 +5,7 @@ the start of that day in UTC as its time.
 """
 # ruff: noqa: RUF012 — pydantic copies a field's default for every instance.
 
+import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -26,6 +27,9 @@ DealField = Literal[
     "name", "stage", "close", "engaged", "amount", "currency", "rate", "rate_date", "segment", "type", "custom",
     "probability", "owner", "account", "product", "quantity", "list_amount", "arr",
 ]  # fmt: skip
+
+DELIMITERS = (",", ";", "\t", "|")
+"""What lies between the cells of the CSVs that there are."""
 
 FIRST_DAY = "first-day"
 """Instead of a column: the earliest day of any event in the file, for rows that say no day."""
@@ -167,11 +171,18 @@ class MappingFile:
         problems = Problems(self._text, self._file)
         for column, path in self.mapping.columns():
             if column not in header:
-                has = ", ".join(header)
-                message = f"{csv} has no column {column!r}; its columns are {has}"
+                message = f"{csv} has no column {column!r}; its columns are {', '.join(header)}{self._hint(header)}"
                 problems.add(self._spot(path), message, path)
         if problems.found:
             raise UnfitCsv(problems.in_order())
+
+    def _hint(self, header: list[str]) -> str:
+        """What a header of one cell most likely means: the CSV's cells are kept apart by something else."""
+        others = [one for one in DELIMITERS if len(header) == 1 and one in header[0] and one != self.mapping.delimiter]
+        if not others:
+            return ""
+        shown = json.dumps(max(others, key=header[0].count))
+        return f". It is one column; if {shown} is what lies between cells, the mapping says so: delimiter: {shown}"
 
     def _spot(self, path: Path) -> Spot:
         """Where the column at ``path`` is named: as a key, as a value, or as the bare text that stands for one."""

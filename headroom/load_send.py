@@ -63,10 +63,11 @@ class Progress:
         self.file.unlink(missing_ok=True)
 
 
-def progress_file(directory: Path, csv: Path, mapping: str, url: str, as_of: date | None) -> Path:
-    """The file for this CSV's content, this mapping, this door and this day: change one, and it is another load."""
-    with csv.open("rb") as opened:
-        content = hashlib.file_digest(opened, "sha256").hexdigest()
+def progress_file(directory: Path, content: str, mapping: str, url: str, as_of: date | None) -> Path:
+    """The file for this CSV's ``content`` (its SHA-256), this mapping, this door and this day.
+
+    Change one, and it is another load.
+    """
     about = json.dumps([_FORMAT, LANES, content, mapping, url.rstrip("/"), str(as_of)])
     return directory / f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.json"
 

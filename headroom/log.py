@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
     GroupLoadInProgressError,
+    KafkaConnectionError,
     KafkaError,
     NotCoordinatorForGroupError,
 )
@@ -26,6 +27,13 @@ from shared.topics import Topic
 T = TypeVar("T")
 
 
+def why(failure: KafkaError) -> str:
+    """In words; how the client names addresses inside is of no use to whoever reads it."""
+    if isinstance(failure, KafkaConnectionError):
+        return "no broker can be reached there"
+    return str(failure) or type(failure).__name__
+
+
 @contextmanager
 def answering(kafka: KafkaSettings) -> Iterator[None]:
     """Whatever Kafka refuses inside becomes a ``NotReady`` that names the broker."""
@@ -35,7 +43,7 @@ def answering(kafka: KafkaSettings) -> Iterator[None]:
         raise NotReady(
             "the broker does not answer as it should",
             where=kafka.bootstrap,
-            why=str(failure) or type(failure).__name__,
+            why=why(failure),
             do="`headroom doctor` says what is the matter",
         ) from failure
 

@@ -14,9 +14,10 @@ from rich.table import Table
 
 from headroom import plan_diff, plan_draft, plan_history, plan_paper
 from headroom.days import any_day, day
-from headroom.door import Door, Refused
+from headroom.door import Door, Patience, Refused
 from headroom.files import cannot_be_read
 from headroom.load_files import read_events
+from headroom.under_way import Tell, under_way
 from shared.errors import BadInput, PlanError
 from shared.schemas.plan import Plan
 from shared.schemas.plan_file import parse_plan, plan_json_schema, plan_sha256
@@ -30,6 +31,7 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="The plan, a YAML fil
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Url = Annotated[str, typer.Option("--url", envvar="HEADROOM_URL", help="Where the door is.")]
 Key = Annotated[str | None, typer.Option("--key", envvar="HEADROOM_API_KEY", help="An API key with scope admin.")]
+ReadKey = Annotated[str | None, typer.Option("--key", envvar="HEADROOM_API_KEY", help="Any API key that may read.")]
 
 HERE = "http://127.0.0.1:8080"
 
@@ -59,6 +61,13 @@ def check(
         )
     try:
         plan = parse_plan(read_text(file), str(file))
+    except BadInput as error:
+        if not as_json:
+            raise
+        # A script that asked for JSON gets it, whatever is wrong with the file.
+        nowhere = {"file": str(file), "line": None, "column": None, "path": "", "excerpt": ""}
+        print(json.dumps({"ok": False, "problems": [nowhere | {"reason": str(error)}]}))
+        raise typer.Exit(1) from None
     except PlanError as error:
         if as_json:
             print(json.dumps({"ok": False, "problems": _problems(error)}))
@@ -80,9 +89,9 @@ def check(
 @app.command()
 def diff(
     old: Annotated[Path, typer.Argument(metavar="OLD", help="The plan as it was; alone: as it is to be.")],
-    new: Annotated[Path | None, typer.Argument(metavar="[NEW]", help="The plan as it is to be.")] = None,
+    new: Annotated[Path | None, typer.Argument(metavar="NEW", help="The plan as it is to be.")] = None,
     url: Url = HERE,
-    key: Key = None,
+    key: ReadKey = None,
     as_json: Json = False,
 ) -> None:
     """Say what changes from OLD to NEW, part by part, and which positions move by how much on paper.
@@ -94,7 +103,8 @@ def diff(
         was = parse_plan(read_text(old), str(old))
     else:
         try:
-            was = asyncio.run(_in_force(url, key))
+            with under_way("Asking the door …", quiet=as_json) as tell:
+                was = asyncio.run(_in_force(url, key, tell))
         except Refused as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(error.exit_code) from None
@@ -111,7 +121,8 @@ def apply(file: File, url: Url = HERE, key: Key = None, as_json: Json = False) -
     text = read_text(file)
     plan = parse_plan(text, str(file))
     try:
-        answer = asyncio.run(_publish(plan.plan, text, url, key))
+        with under_way("Publishing …", quiet=as_json) as tell:
+            answer = asyncio.run(_publish(plan.plan, text, url, key, tell))
     except Refused as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(error.exit_code) from None
@@ -141,7 +152,8 @@ def draft(
     It is a sound plan (`plan check`) in which everything that history cannot say is marked GAP. Rows that cannot be
     read are left out and counted. With --json: the measured figures and the gaps.
     """
-    _, found = read_events(deals, mapping, read_text(mapping), as_of)
+    with under_way("Reading the deals …", quiet=as_json):
+        _, found, _ = read_events(deals, mapping, read_text(mapping), as_of)
     history = plan_history.history_of(found.events, won or (), lost or ())
     text, gaps = plan_draft.draft(history, name, currency)
     parse_plan(text, "the draft")  # a name or currency that no plan can have is refused here
@@ -173,13 +185,17 @@ def read_text(file: Path) -> str:
         raise BadInput("the file is not UTF-8 text", where=f"{file}:{line}", do="Save it as UTF-8.") from None
 
 
-async def _publish(name: str, text: str, url: str, key: str | None) -> dict[str, Any]:
-    async with Door(url, key) as door:
+async def _publish(name: str, text: str, url: str, key: str | None, tell: Tell) -> dict[str, Any]:
+    async with Door(url, key, _patience(tell)) as door:
         return await door.put_plan(name, text)
 
 
-async def _in_force(url: str, key: str | None) -> Plan:
-    async with Door(url, key) as door:
+def _patience(tell: Tell) -> Patience:
+    return Patience(tell=lambda why: tell(f"Waiting for the door: {why}"))
+
+
+async def _in_force(url: str, key: str | None, tell: Tell) -> Plan:
+    async with Door(url, key, _patience(tell)) as door:
         name = (await door.get("/v1/plans")).get("in_force")
         if not name:
             raise BadInput(

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from headroom.door import Refused
+from headroom.door import Refused, authorization, reason
+from headroom.under_way import under_way
 from shared.errors import BadInput, ConfigurationError, NotReady
 
 app = typer.Typer(help="Recalibrations: what episodes ask of whom by when.", no_args_is_help=True)
@@ -36,7 +37,8 @@ def list_recalibrations(
     as_json: Json = False,
 ) -> None:
     """List recalibrations, the latest firing first."""
-    items = asyncio.run(_listed(url, key, state, pool, limit))
+    with under_way("Asking the notifier …", quiet=as_json):
+        items = asyncio.run(_listed(url, key, state, pool, limit))
     if as_json:
         print(json.dumps(items))
         return
@@ -65,7 +67,8 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show one recalibration whole: what is short and why, who is asked by when, and what they answered."""
-    item = asyncio.run(_one(url, key, recalibration))
+    with under_way("Asking the notifier …", quiet=as_json):
+        item = asyncio.run(_one(url, key, recalibration))
     if as_json:
         print(json.dumps(item))
         return
@@ -151,8 +154,7 @@ async def _one(url: str, key: str | None, recalibration: str) -> dict[str, Any]:
 
 
 def _session(key: str | None) -> aiohttp.ClientSession:
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    return aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=30))
+    return aiohttp.ClientSession(headers=authorization(key), timeout=aiohttp.ClientTimeout(total=30))
 
 
 async def _get(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
@@ -163,7 +165,7 @@ async def _get(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
         raise ConfigurationError(f"{url!r} is not an http address", do="Check --url.") from None
     except (aiohttp.ClientError, TimeoutError) as error:
         raise NotReady(
-            "the notifier does not answer", where=url, why=str(error) or type(error).__name__,
+            "the notifier does not answer", where=url, why=reason(error),
             do="Is the address right (--url or HEADROOM_NOTIFIER_URL), and is it running?",
         ) from None  # fmt: skip
     try:

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import aiohttp
 import typer
 
-from headroom.door import Refused
+from headroom.door import Refused, authorization, reason
 from headroom.plan import read_text
+from headroom.under_way import under_way
 from headroom.what_if_screen import show
 from shared.errors import BadInput, ConfigurationError, NotReady, PlanError
 from shared.schemas.plan_file import parse_plan
@@ -56,7 +57,8 @@ def what_if(
         parse_plan(text, str(plan))  # what is wrong in it is said with its own name
         body["plan_text"] = text
         WhatIf.model_validate(body)
-    answer = asyncio.run(_ask(url.rstrip("/"), key, body, 5000 if as_json else rows, read))
+    with under_way("Asking what would be …", quiet=as_json):
+        answer = asyncio.run(_ask(url.rstrip("/"), key, body, 5000 if as_json else rows, read))
     if as_json:
         print(json.dumps(answer))
     else:
@@ -65,7 +67,7 @@ def what_if(
 
 async def _ask(url: str, key: str | None, body: dict[str, Any], rows: int, read: OverlayFile | None) -> dict[str, Any]:
     where = f"{url}/v1/what-if"
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    headers = authorization(key)
     try:
         async with (
             aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=_PATIENCE)) as session,
@@ -76,7 +78,7 @@ async def _ask(url: str, key: str | None, body: dict[str, Any], rows: int, read:
         raise ConfigurationError(f"{url!r} is not an http address", do="Check --url.") from None
     except (aiohttp.ClientError, TimeoutError) as error:
         raise NotReady(
-            "the capacity API does not answer", where=where, why=str(error) or type(error).__name__,
+            "the capacity API does not answer", where=where, why=reason(error),
             do="Is the address right (--url or HEADROOM_CAPACITY_URL), and is it running?",
         ) from None  # fmt: skip
     answer = _object(content)

@@ -36,6 +36,7 @@ def test_a_file_without_any_event_of_use_says_what_one_is(content: bytes, said: 
         (["--from", "2026-05-01", "--to", "2026-04-01"], "2026-04-01 is before --from 2026-05-01"),
         (["--to", "9999-12-31"], "9999-12-31 is not from 1990 to 2099"),
         (["--from", "1066-10-14"], "1066-10-14 is not from 1990 to 2099"),
+        (["--html", "/tmp"], "/tmp is a folder; name a file in it"),
         (["--html", "/no/such/folder/page.html"], "the folder of /no/such/folder/page.html does not exist"),
         (["--gap", "0"], "--gap"),
     ],

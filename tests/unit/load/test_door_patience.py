@@ -5,9 +5,9 @@ from email.utils import format_datetime
 
 import pytest
 
-from headroom.door import LONGEST_WAIT, Door, Patience
+from headroom.door import LONGEST_WAIT, Door, Patience, authorization
 from headroom.local.ports import free_ports
-from shared.errors import NotReady
+from shared.errors import ConfigurationError, NotReady
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,21 @@ async def test_where_no_door_is_the_address_and_what_starts_one_are_named() -> N
     async with Door(f"http://127.0.0.1:{port}", "hr_x", Patience(attempts=2, first_wait=0.0)) as door:
         with pytest.raises(NotReady) as raised:
             await door.put_plan("fy26", "plan: fy26")
-    assert str(raised.value).startswith(f"http://127.0.0.1:{port}: there is no door at this address (")
+    assert str(raised.value).startswith(
+        f"http://127.0.0.1:{port}: there is no door at this address (connection refused)"
+    )
     assert "`headroom up`" in raised.value.do
     assert "HEADROOM_URL" in raised.value.do
+
+
+@pytest.mark.parametrize(
+    ("key", "header"), [("hr_x", "Bearer hr_x"), ("hr_x\r", "Bearer hr_x"), (" hr_x\r\n", "Bearer hr_x")]
+)
+def test_the_end_of_a_line_is_no_part_of_a_key(key: str, header: str) -> None:
+    assert authorization(key) == {"Authorization": header}
+
+
+def test_no_key_is_no_header_and_a_broken_one_is_refused() -> None:
+    assert authorization(None) == authorization("\r") == {}
+    with pytest.raises(ConfigurationError, match="HEADROOM_API_KEY"):
+        authorization("hr_\rx")

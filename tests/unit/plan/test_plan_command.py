@@ -74,3 +74,17 @@ def test_a_file_that_is_not_text_is_named_with_its_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.parent.name)
 def test_the_examples_are_sound(file: Path) -> None:
     assert run("check", str(file)).exit_code == 0
+
+
+def test_check_as_json_is_json_also_of_no_file(tmp_path: Path) -> None:
+    result = run("check", str(tmp_path / "none.yaml"), "--json")
+    said = json.loads(result.stdout)
+    assert (result.exit_code, said["ok"]) == (1, False)
+    assert "No such file" in said["problems"][0]["reason"]
+
+
+def test_the_help_of_diff_says_what_it_takes() -> None:
+    said = CliRunner().invoke(app, ["diff", "--help"], env={"COLUMNS": "200"}).output
+    assert "[[NEW]]" not in said
+    assert "may read" in said
+    assert "scope admin" not in said
