@@ -1,6 +1,9 @@
 """``headroom``: the operator's command, put together from the modules beside this one."""
 
+import logging
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -15,13 +18,42 @@ from headroom.up import up
 from headroom.what_if import what_if
 from shared.errors import ConfigurationError, HeadroomError, NotReady
 
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"headroom {version('headroom')}")
+        raise typer.Exit
+
+
+EXIT_CODES: dict[int, str] = {
+    0: "done",
+    1: "an error: what was given, or what was found, cannot be used",
+    2: "wrong usage, or a setting that is wrong",
+    3: "done, and the answer is no: rows rejected, a test failed, a problem found",
+    4: "the key may not do this",
+    5: "what is needed does not answer yet: try again later",
+    130: "stopped by Ctrl-C",
+}
+
 app = typer.Typer(
     name="headroom",
+    epilog="Exit codes: " + "; ".join(f"{code} {means}" for code, means in EXIT_CODES.items()) + ".",
     help="A living constraint model between a sales plan and what the company can deliver.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def _headroom(
+    shown: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """A living constraint model between a sales plan and what the company can deliver."""
+
+
 app.command("up")(up)
 app.command("demo")(demo)
 app.command("migrate")(migrate.migrate)
@@ -40,7 +72,8 @@ app.add_typer(dead_letters.app, name="dead-letters")
 
 
 def main() -> None:
-    """Run the command; exit codes are 0 done, 1 error, 2 usage, 3 negative answer, 4 not allowed, 5 not ready."""
+    """Run the command; ``EXIT_CODES`` says what it ends with."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it would say is in the errors
     try:
         app()
     except HeadroomError as error:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -97,13 +96,8 @@ async def examine(
 def _settings(environment: dict[str, str]) -> Settings | Finding:
     try:
         return settings_from(environment)
-    except ValidationError as error:
-        wrong = [
-            f"HEADROOM_{'__'.join(str(part) for part in one['loc']).upper()}: {one['msg']}" for one in error.errors()
-        ]
-        return Finding("settings", "problem", "; ".join(wrong), "no process starts with them", "Correct what is named")
     except HeadroomError as error:
-        return Finding("settings", "problem", str(error), "no process starts with them", error.do)
+        return Finding("settings", "problem", error.what, "no process starts with them", error.do)
 
 
 def _show(findings: Sequence[Finding]) -> None:

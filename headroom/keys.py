@@ -11,10 +11,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from headroom.database import database_answering
+from headroom.settings import settings
 from shared.access import SCOPES, api_keys, hash_key, new_key
 from shared.db import create_engine
 from shared.errors import BadInput
-from shared.settings import Settings
 
 app = typer.Typer(help="API keys: make, list and revoke them.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -82,10 +83,12 @@ def revoke(key_id: Annotated[str, typer.Argument(help="The id that `headroom key
 
 async def execute(query: sa.Executable) -> Sequence[Any]:
     """Run one statement in its own transaction against the configured database and return its rows."""
-    engine = create_engine(Settings().database_url)
-    try:
-        async with engine.begin() as connection:
-            result = await connection.execute(query)
-            return result.all() if result.returns_rows else []
-    finally:
-        await engine.dispose()
+    url = settings().database_url
+    with database_answering(url):
+        engine = create_engine(url)
+        try:
+            async with engine.begin() as connection:
+                result = await connection.execute(query)
+                return result.all() if result.returns_rows else []
+        finally:
+            await engine.dispose()

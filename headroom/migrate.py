@@ -1,7 +1,8 @@
 """``headroom migrate``: bring the database's tables to this version."""
 
+from headroom.database import database_answering
+from headroom.settings import settings
 from shared.db import upgrade
-from shared.settings import Settings
 
 
 def migrate() -> None:
@@ -9,7 +10,9 @@ def migrate() -> None:
 
     Tables of a newer version are left as they are, so that one can go back to this one: migrations only add.
     """
-    newer = upgrade(Settings().database_url)
+    url = settings().database_url
+    with database_answering(url):
+        newer = upgrade(url)
     if newer is None:
         print("The database is at this version.")
     else:

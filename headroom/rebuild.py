@@ -16,10 +16,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from headroom.database import database_answering
 from headroom.log import answering
 from headroom.rebuild_cells import Rebuilt, Tell, rebuild_cells
 from headroom.rebuild_models import Emptied, empty_models, part_done
 from headroom.rebuild_places import SetBack, set_back_episodes, set_back_groups
+from headroom.settings import settings
 from shared.db import create_engine
 from shared.errors import ConfigurationError
 from shared.settings import KafkaSettings, Settings
@@ -51,11 +53,11 @@ def rebuild(
 
     After a topic was recreated or truncated: `headroom rebuild all`. It may be repeated.
     """
-    settings = Settings()
+    given = settings()
     _ask(what, yes)
     console = Console(stderr=True)
-    with answering(settings.kafka):
-        asyncio.run(_rebuild(what, settings, wait, console))
+    with answering(given.kafka):
+        asyncio.run(_rebuild(what, given, wait, console))
 
 
 def _ask(what: What, yes: bool) -> None:
@@ -78,7 +80,8 @@ async def _rebuild(what: What, settings: Settings, wait: float, console: Console
     if what in (What.CELLS, What.ALL):
         _say_cells(await _cells(settings.kafka, console))
     if what in (What.MODELS, What.ALL):
-        await _models(settings, wait, console)
+        with database_answering(settings.database_url):
+            await _models(settings, wait, console)
 
 
 async def _cells(kafka: KafkaSettings, console: Console) -> list[Rebuilt]:

@@ -18,9 +18,11 @@ from aiokafka.errors import KafkaError, for_code
 from rich.console import Console
 from rich.table import Table
 
+from headroom.log import why
+from headroom.settings import settings
 from shared.errors import ConfigurationError, NotReady
 from shared.kafka import connection_options
-from shared.settings import KafkaSettings, Settings
+from shared.settings import KafkaSettings
 from shared.topics import ALL, DEALS, Topic
 
 app = typer.Typer(help="Topics on the broker: create what is missing, or show how they differ.", no_args_is_help=True)
@@ -41,7 +43,7 @@ class Difference:
 @app.command("apply")
 def apply_command(as_json: Json = False) -> None:
     """Create missing topics and put settings right; says what it did."""
-    done = asyncio.run(apply(Settings().kafka))
+    done = asyncio.run(apply(settings().kafka))
     if as_json:
         print(json.dumps({"applied": [asdict(difference) for difference in done]}))
     elif done:
@@ -53,7 +55,7 @@ def apply_command(as_json: Json = False) -> None:
 @app.command("diff")
 def diff_command(as_json: Json = False) -> None:
     """Show how the broker's topics differ from what is declared; ends with 3 when they do."""
-    found = asyncio.run(diff(Settings().kafka))
+    found = asyncio.run(diff(settings().kafka))
     if as_json:
         print(json.dumps({"differences": [asdict(difference) for difference in found]}))
     elif found:
@@ -200,7 +202,7 @@ async def _admin(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
         raise NotReady(
             "the broker does not answer",
             where=kafka.bootstrap,
-            why=str(failure),
+            why=why(failure),
             do="Start it, or set HEADROOM_KAFKA__BOOTSTRAP to the one to use",
         ) from failure
     finally:

@@ -4,7 +4,7 @@ The parts as types, and how a file becomes them, with file, line and column of e
 """
 # ruff: noqa: RUF012 — pydantic copies a field's default for every instance.
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path as File
 from typing import Annotated, Any, Literal
@@ -21,7 +21,7 @@ from shared.schemas.plan_file import parse_plan
 from shared.schemas.plan_kinds import other_kind
 from shared.schemas.plan_problems import Problems
 from shared.schemas.plan_values import Amount, Duration, Label, Name, Part, Share
-from shared.schemas.plan_words import findings
+from shared.schemas.plan_words import findings, meant
 from shared.schemas.plan_yaml import Path, Unreadable, read_yaml
 from shared.schemas.recalibration import Kind
 from shared.schemas.week import add_weeks, monday
@@ -271,7 +271,7 @@ def read_tests(file: File) -> tuple[TriggerTests, Plan]:
 
 def _unknown(tests: TriggerTests, plan: Plan) -> Iterator[tuple[Path, str]]:
     """Names in tests that the plan does not have, each with its place."""
-    triggers = {trigger.trigger for trigger in plan.triggers}
+    triggers = [trigger.trigger for trigger in plan.triggers]
     for number, test in enumerate(tests.tests):
         for at, given in enumerate(test.inputs):
             for place, message in _unknown_inputs(given, plan):
@@ -283,7 +283,7 @@ def _unknown(tests: TriggerTests, plan: Plan) -> Iterator[tuple[Path, str]]:
         for part, items in expected:
             for item, one in enumerate(items):
                 if one.trigger not in triggers:
-                    yield ("tests", number, part, item, "trigger"), f"the plan has no trigger {one.trigger!r}"
+                    yield ("tests", number, part, item, "trigger"), _none("trigger", one.trigger, triggers)
 
 
 def _unknown_inputs(given: Input, plan: Plan) -> Iterator[tuple[Path, str]]:
@@ -291,7 +291,11 @@ def _unknown_inputs(given: Input, plan: Plan) -> Iterator[tuple[Path, str]]:
         for item, one in enumerate(getattr(given, part)):
             name = getattr(one, key)
             if name not in getattr(plan, declared):
-                yield (part, item, key), f"the plan has no {called} {name!r}"
+                yield (part, item, key), _none(called, name, getattr(plan, declared))
     for item, pool in enumerate(given.reported):
         if pool not in plan.pools:
-            yield ("reported", item), f"the plan has no pool {pool!r}"
+            yield ("reported", item), _none("pool", pool, plan.pools)
+
+
+def _none(called: str, name: str, allowed: Iterable[str]) -> str:
+    return f"the plan has no {called} {name!r}{meant(name, allowed)}"

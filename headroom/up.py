@@ -18,6 +18,7 @@ from rich.text import Text
 
 from headroom.days import moment
 from headroom.door import Door
+from headroom.local.exports import export_line
 from headroom.local.folders import default_data_folder
 from headroom.local.processes import ProcessStatus
 from headroom.local.servers import NamedBroker, NamedDatabase
@@ -165,9 +166,10 @@ def _announce(system: LocalSystem, console: Console, as_json: bool) -> None:
         out.print(f"        API key   {system.api_key}   shown this once")
     if system.api_key:
         out.print(f"        The key is in {key_file}. To use this system from another terminal:")
-        out.print(f'        export HEADROOM_API_KEY="$(cat {key_file})" HEADROOM_URL={system.door_url} \\')
-        out.print(f"               HEADROOM_NOTIFIER_URL={system.notifier_url} \\")
-        out.print(f"               HEADROOM_CAPACITY_URL={system.capacity_url}")
+        for line in export_line(
+            f'"$(cat {key_file})"', door=system.door_url, notifier=system.notifier_url, capacity=system.capacity_url
+        ):
+            out.print(f"        {line}")
     shards = system.settings.kafka.partitions
     if isinstance(system.broker, NamedBroker):
         out.print(f"        The topics have {shards} shards: elsewhere set HEADROOM_KAFKA__PARTITIONS={shards}")

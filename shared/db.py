@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 import structlog
-from sqlalchemy import event, exc
+from sqlalchemy import event, exc, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from shared.errors import ConfigurationError
@@ -58,6 +58,7 @@ def create_engine(url: str, *, pool_size: int = 5) -> AsyncEngine:
             why=f"it begins with {shown!r}",
             do="Give it as postgresql+asyncpg://user@host/database.",
         )
+    _check_port(url)
     engine = create_async_engine(
         url,
         pool_size=pool_size,
@@ -70,6 +71,22 @@ def create_engine(url: str, *, pool_size: int = 5) -> AsyncEngine:
     event.listen(engine.sync_engine, "connect", _watch_host)
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     return engine
+
+
+def _check_port(url: str) -> None:
+    """Refuses a port that is none, which driver and system would answer with errors of their own kinds."""
+    try:
+        port = make_url(url).port
+        possible = port is None or 0 < port <= 65535
+    except (ValueError, exc.ArgumentError):
+        possible = False
+    if not possible:
+        raise ConfigurationError(
+            "the database address is not usable",
+            where="HEADROOM_DATABASE_URL",
+            why="its port is not a number from 1 to 65535",
+            do="Give it as postgresql+asyncpg://user@host:5432/database.",
+        )
 
 
 def _refuse_closed(connection: Any, *_: Any) -> None:

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from headroom.checks.finding import Finding
 from headroom.checks.machine import clock
-from shared.errors import BadInput
+from shared.errors import ConfigurationError
 
 ANSWER_WITHIN = 5.0
 LAG = "headroom_consumer_lag_records"
@@ -41,7 +41,9 @@ def named_urls(given: Sequence[str]) -> dict[str, str]:
     for text in given:
         match = re.fullmatch(r"(?:([a-z-]+)=)?(https?://.+?)/?", text)
         if match is None:
-            raise BadInput(f"{text!r} is no address", do="Give --url http://127.0.0.1:8080 or --url door=http://…")
+            raise ConfigurationError(
+                f"{text!r} is no address", do="Give --url http://127.0.0.1:8080 or --url door=http://…"
+            )
         urls[match.group(1) or match.group(2)] = match.group(2)
     return urls
 

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from headroom.demo.play import Play
 from headroom.demo.screen import Screen, print_summary
+from headroom.local.exports import export_line
 from headroom.local.system import ROOT, LocalSystem
 from headroom.story import Story, read_story
 from shared.clock import HeldClock
@@ -127,6 +128,11 @@ def _stay(system: LocalSystem, console: Console) -> None:
     for what, url in (("door", system.door_url), ("capacity", system.capacity_url), ("notifier", system.notifier_url)):
         console.print(f"  {what:<9} {url}", soft_wrap=True)
     console.print(f"  API key   {system.api_key}", soft_wrap=True)
+    console.print("To use it from another terminal:")
+    for line in export_line(
+        system.api_key or "", door=system.door_url, notifier=system.notifier_url, capacity=system.capacity_url
+    ):
+        console.print(f"  {line}", soft_wrap=True)
     console.print(f'  curl -s -H "X-API-Key: {system.api_key}" {system.capacity_url}/v1/work', soft_wrap=True)
     console.print("Ctrl-C stops everything.")
     with suppress(KeyboardInterrupt):  # how one ends a demo that has come to its end

@@ -4,11 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from headroom.settings import wrong_settings
 from shared.settings import ClockSettings, Settings
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
-    """The settings that a process with this environment reads."""
+    """The settings that a process with this environment reads. Raises ConfigurationError."""
 
     class Given(Settings):
         @classmethod
@@ -16,7 +20,10 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
             sources["env_settings"].env_vars = {name.lower(): value for name, value in environment.items()}
             return (sources["env_settings"],)
 
-    return Given()
+    try:
+        return Given()
+    except (ValidationError, SettingsError) as error:
+        raise wrong_settings(error) from None
 
 
 def clock_environment(clock: ClockSettings, start_file: Path) -> dict[str, str]:

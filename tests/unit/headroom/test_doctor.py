@@ -20,7 +20,7 @@ from headroom.cli import app
 from headroom.local import addresses
 from headroom.local.java import find_java
 from headroom.topics import Difference
-from shared.errors import BadInput
+from shared.errors import ConfigurationError
 from shared.streams import guard
 
 
@@ -195,7 +195,7 @@ def test_what_processes_say() -> None:
 def test_addresses_are_named_or_called_by_themselves() -> None:
     found = named_urls(["door=http://127.0.0.1:8080/", "https://views.example.com"])
     assert found == {"door": "http://127.0.0.1:8080", "https://views.example.com": "https://views.example.com"}
-    with pytest.raises(BadInput):
+    with pytest.raises(ConfigurationError):
         named_urls(["127.0.0.1:8080"])
 
 

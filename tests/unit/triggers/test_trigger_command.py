@@ -117,8 +117,8 @@ def test_a_difference_ends_with_3_and_shows_both_sides(
 @pytest.mark.parametrize(
     ("old", "new", "place", "words"),
     [
-        ("trigger: busy, episodes: [{scope: desk, phase: p", "trigger: bussy, episodes: [{scope: desk, phase: p", "8:27", "no trigger 'bussy'"),
-        ("pool: desk", "pool: dsk", "6:28", "no pool 'dsk'"),
+        ("trigger: busy, episodes: [{scope: desk, phase: p", "trigger: bussy, episodes: [{scope: desk, phase: p", "8:27", "no trigger 'bussy'; did you mean busy?"),
+        ("pool: desk", "pool: dsk", "6:28", "no pool 'dsk'; did you mean desk?"),
         ("2026-W15..2026-W17, overload", "2026-W15..2026-W77, overload", "6:41", "weeks are written as"),
         ("phase: pending", "phase: waiting", "8:65", "'waiting' is not known here"),
         ("at: 1h", "at: soon", "8:14", "a duration is a whole number with a unit"),
