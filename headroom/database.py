@@ -29,7 +29,7 @@ def database_answering(url: str) -> Iterator[None]:
         if not is_away(error):
             raise
         do = "Start it, or look at user, password, host and name in HEADROOM_DATABASE_URL"
-        raise NotReady("the database does not answer", where=_place(url), why=_why(error), do=do) from error
+        raise NotReady("the database does not answer", where=_place(url), why=why_away(error), do=do) from error
 
 
 def _place(url: str) -> str:
@@ -39,7 +39,7 @@ def _place(url: str) -> str:
     return f"{host}:{parts.port or 5432}/{parts.database or ''}"
 
 
-def _why(error: BaseException) -> str:
+def why_away(error: BaseException) -> str:
     """In words, without the statement or the address: that one may hold a password."""
     if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
         return os.strerror(error.errno).lower()

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from headroom.checks.finding import Finding
 from headroom.checks.machine import clock
+from headroom.door import reason
 from shared.errors import ConfigurationError
 
 ANSWER_WITHIN = 5.0
@@ -92,6 +93,8 @@ async def _ask(session: aiohttp.ClientSession, name: str, url: str) -> Answered:
             _read_metrics(answer, await response.text())
     except TimeoutError:
         answer.trouble = f"takes connections but does not answer within {ANSWER_WITHIN:.0f} s"
+    except aiohttp.ClientConnectorError as error:
+        answer.trouble = f"cannot be reached: {reason(error)}"
     except (aiohttp.ClientError, OSError, ValueError, KeyError, TypeError) as error:
         answer.trouble = f"does not answer as a process of headroom does: {error}"
     return answer

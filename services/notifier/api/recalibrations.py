@@ -16,7 +16,7 @@ from starlette.responses import Response
 from services.notifier import metrics
 from services.notifier.api.shapes import Limit, Prose, RecalibrationId, Strict, Word
 from services.notifier.domain.answers import Refusal, Words, objections
-from services.notifier.domain.authority import unknown
+from services.notifier.domain.authority import no_pool, unknown
 from services.notifier.store.answers import Answers, Given, Mismatch, Unknown
 from services.notifier.store.plans import Plans
 from services.notifier.store.recalibrations import OPEN, STATES, Known, Recalibrations
@@ -111,9 +111,13 @@ def create_router(
         after: Annotated[str | None, Query(max_length=1000, description="`next` of the page before")] = None,
         limit: Limit = 100,
     ) -> Response:
-        """Recalibrations with the answers to them, newest firing first; `state=open` are those not resolved."""
+        """Recalibrations with the answers to them, newest firing first; `state=open` are those not resolved.
+
+        404 for a pool that the plan in force does not have and that no recalibration found is about: it is a slip.
+        """
         kinds = None if state is None else OPEN if state == "open" else STATES[state]
         found = await store.listed(kinds=kinds, pool=pool, limit=limit, before=_place(after))
+        _check_pool(None if found or after else pool, plans.in_force)
         following = _mark(found[-1]) if len(found) == limit else None
         return _json({"items": [_shape(one) for one in found], "next": following})
 
@@ -209,6 +213,11 @@ def _place(mark: str | None) -> tuple[datetime, str] | None:
     except (ValueError, TypeError, binascii.Error):
         raise Problem(422, "the page mark cannot be read", "Give `next` of the page before as `after`.") from None
     return place
+
+
+def _check_pool(pool: str | None, plan: Plan | None) -> None:
+    if pool is not None and plan is not None and (slip := no_pool(pool, plan)):
+        raise Problem(404, "no such pool", slip, pool=pool)
 
 
 def _no_such_recalibration() -> Problem:

@@ -14,6 +14,13 @@ from shared.schemas.plan_pools import Pool
 from shared.schemas.recalibration import Recalibration
 
 
+def no_pool(pool: str, plan: Plan) -> str | None:
+    """That the plan has no such pool and which it has, in a sentence; None when it has it."""
+    if pool in plan.pools:
+        return None
+    return f"Plan {plan.plan} has no pool {pool!r}; it has {', '.join(list(plan.pools)[:20]) or 'none'}."
+
+
 def unknown(effects: Sequence[Effect], units: Sequence[str | None], plan: Plan) -> list[str]:
     """What the plan does not have of pools and of the ``units`` they were said in (None: not said), a sentence each."""
     found = []

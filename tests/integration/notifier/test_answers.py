@@ -35,6 +35,16 @@ async def test_recalibrations_are_listed_by_state_and_pool_in_pages(service: Ser
     assert second["next"] is None
 
 
+async def test_a_pool_that_neither_plan_nor_recalibration_knows_is_a_slip(
+    service: Service, engine: AsyncEngine
+) -> None:
+    await Recalibrations(engine).take_in(arrivals(recalibration("r1", pool="former")))
+    assert (await service.call("GET", "/v1/recalibrations?pool=suport"))[0] == 200, "no plan says what there is"
+    service.notifier.plans.add(Written(0, b"p@1", plan_record()))
+    for pool, status in (("former", 200), ("support", 200), ("suport", 404)):
+        assert (await service.call("GET", f"/v1/recalibrations?pool={pool}"))[0] == status, pool
+
+
 async def test_the_same_acknowledgement_is_the_same_answer(service: Service, engine: AsyncEngine) -> None:
     await Recalibrations(engine).take_in(arrivals(recalibration()))
     path = "/v1/recalibrations/r1/acknowledge"

@@ -11,6 +11,7 @@ from threading import Thread
 import pytest
 from typer.testing import CliRunner
 
+from headroom.checks import database, services
 from headroom.checks.broker import release_of, topics_as_declared
 from headroom.checks.finding import Finding, State, exit_code
 from headroom.checks.groups import Place, Role, judge
@@ -19,6 +20,7 @@ from headroom.checks.services import Answered, findings_on, named_urls
 from headroom.cli import app
 from headroom.local import addresses
 from headroom.local.java import find_java
+from headroom.local.ports import free_ports
 from headroom.topics import Difference
 from shared.errors import ConfigurationError
 from shared.streams import guard
@@ -226,3 +228,12 @@ def test_settings_that_cannot_be_read_are_a_finding(tmp_path: Path) -> None:
     result = runner.invoke(app, ["doctor", "--data", str(tmp_path), "--json"])
     assert result.exit_code == 3
     assert "HEADROOM_KAFKA__PARTITIONS" in result.stdout
+
+
+async def test_what_cannot_be_reached_is_said_without_what_libraries_call_it() -> None:
+    (port,) = free_ports(1)
+    (answer,), _ = await services.look({"door": f"http://127.0.0.1:{port}"})
+    reached, (of_database,) = await database.look(f"postgresql+asyncpg://u:secret@127.0.0.1:{port}/d")
+    assert answer.trouble == "cannot be reached: connection refused"
+    assert not reached
+    assert of_database.what == "does not answer: connection refused"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.notifier.domain.answers import Words
-from services.notifier.domain.authority import beyond, unknown
+from services.notifier.domain.authority import beyond, no_pool, unknown
 from shared.schemas.decision import Effect
 from shared.schemas.recalibration import AskedPerson
 from tests.integration.notifier.made import recalibration
@@ -75,3 +75,9 @@ def test_who_may_decide_how_much(by: str, limit: Any, effects: list[Effect], may
 )
 def test_pools_and_units_must_be_those_of_the_plan(effect: Effect, unit: str | None, said: list[str]) -> None:
     assert unknown([effect], [unit], made()) == said
+
+
+def test_a_pool_that_the_plan_has_not_is_named_beside_those_it_has() -> None:
+    the_plan = made()
+    assert no_pool("support", the_plan) is None
+    assert no_pool("suport", the_plan) == f"Plan {the_plan.plan} has no pool 'suport'; it has engineering, support."
