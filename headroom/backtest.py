@@ -15,7 +15,6 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from headroom.backtest_calibration import as_json as calibration_as_json
 from headroom.backtest_calibration import show as show_calibration
@@ -31,8 +30,10 @@ from headroom.load_rows import Rejected, read_rows
 from headroom.plan import read_text
 from headroom.replay import MOST_REJECTED, QUIET, Replay, Replayer
 from headroom.replay_read import Ahead, Read
+from headroom.tables import print_table, screen
 from shared import memory
 from shared.errors import BadInput
+from shared.numbers import number as written
 from shared.schemas.plan import Plan
 from shared.schemas.plan_file import parse_plan
 
@@ -228,7 +229,7 @@ def _bar(file: Path, known: bool) -> Iterator[Any]:
 
 
 def _show(plan: Plan, found: Replay, rate: float) -> None:
-    console = Console()
+    console = screen()
     console.print(
         f"{found.events:,} events on {len(found.days):,} days at {rate:,.0f} events/s; "
         f"{found.unusable:,} could not be used"
@@ -237,23 +238,24 @@ def _show(plan: Plan, found: Replay, rate: float) -> None:
         console.print(f"  event {number}: {escape(reason)}")
     if found.unusable > SHOWN:
         console.print(f"  … and {found.unusable - SHOWN:,} more; --json lists the first {MOST_REJECTED:,}")
-    pools = Table("pool", "worst P(overload)", "seen on", "worst P(late)", "seen on", "first overloaded week")
+    pools = []
     for name in plan.pools:
         over, over_day = _worst(found, name, "overload")
         late, late_day = _worst(found, name, "late")
         last = next((pool for pool in found.days[-1].pools if pool.pool == name), None) if found.days else None
         week = (last.first_overloaded if last else None) or "none"
-        pools.add_row(escape(name), f"{over:.0%}", str(over_day or ""), f"{late:.0%}", str(late_day or ""), week)
-    console.print(pools)
+        pools.append((escape(name), f"{over:.0%}", str(over_day or ""), f"{late:.0%}", str(late_day or ""), week))
+    columns = ("pool", "worst P(overload)", "seen on", "worst P(late)", "seen on", "first overloaded week")
+    print_table(console, columns, pools)
     if plan.work:
-        work = Table("work item", "due", "done", "slip", "P(slip)", "first seen slipping")
+        works = []
         for item in found.work:
             seen = next((day.day for day in found.days for one in day.work
                          if one.work == item.work and one.slip_weeks > 0), None)  # fmt: skip
-            slip = f"{item.slip_weeks:g} weeks (mean {item.slip_mean:.1f})"
+            slip = f"{written(item.slip_weeks)} weeks (mean {item.slip_mean:.1f})"
             done = item.finish or "not in the weeks shown"
-            work.add_row(escape(item.work), item.due, done, slip, f"{item.late:.0%}", str(seen or ""))
-        console.print(work)
+            works.append((escape(item.work), item.due, done, slip, f"{item.late:.0%}", str(seen or "")))
+        print_table(console, ("work item", "due", "done", "slip", "P(slip)", "first seen slipping"), works)
     show_money(console, plan, found)
     show_episodes(console, found.hindsight, plan.timezone)
     show_calibration(console, found.calibration)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Column, Table
 
 from headroom.calibration import EVENTS, Reliability, pooled, rows
+from headroom.tables import print_table
 
 _SIDE = 200
 _LEFT = 40
@@ -40,25 +40,23 @@ def show(console: Console, found: Sequence[Reliability]) -> None:
     """Two tables: the scores, and the reliability of all horizons together. Nothing where no week is over."""
     if not any(one.count for one in found):
         return
-    right = [Column(name, justify="right") for name in ("weeks ahead", "forecasts", "came true", "Brier", "skill")]
-    scores = Table("forecast of", *right, title="Calibration: was what was called likely what came?")
-    for one in found:
-        if one.count:
-            scores.add_row(
-                one.event,
-                str(one.horizon),
-                f"{one.count:,}",
-                _part(one.base_rate),
-                _score(one.brier),
-                _score(one.skill),
-            )
-    console.print(scores)
-    columns = [Column(name, justify="right") for name in ("forecast", "how many", "on average", "came true")]
-    deciles = Table("forecast of", *columns)
-    for event in EVENTS:
-        for name, count, predicted, came in rows(pooled(found, event)):
-            deciles.add_row(event, name, f"{count:,}", _part(predicted), _part(came))
-    console.print(deciles)
+    columns = ("weeks ahead", "forecasts", "came true", "Brier", "skill")
+    scores = [
+        (
+            one.event, str(one.horizon), f"{one.count:,}", _part(one.base_rate), _score(one.brier), _score(one.skill)
+        )
+        for one in found
+        if one.count
+    ]  # fmt: skip
+    title = "Calibration: was what was called likely what came?"
+    print_table(console, ("forecast of", *columns), scores, title, right=columns)
+    of_deciles = ("forecast", "how many", "on average", "came true")
+    deciles = [
+        (event, name, f"{count:,}", _part(predicted), _part(came))
+        for event in EVENTS
+        for name, count, predicted, came in rows(pooled(found, event))
+    ]
+    print_table(console, ("forecast of", *of_deciles), deciles, right=of_deciles)
 
 
 def _part(value: float | None) -> str:

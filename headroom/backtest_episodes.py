@@ -7,14 +7,14 @@ from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
 
 from headroom.hindsight import Hindsight, Overload, Score, Told
+from headroom.tables import print_table
 
 _WEEK = timedelta(weeks=1)
 _DAY = timedelta(days=1)
 _WHOLE = ("its life", "since", "announced")
-"""Columns of dates, which are not broken over lines."""
+"""Columns of moments, which are not broken over lines."""
 SHOWN = 40
 """Episodes and weeks of alarms shown at most; JSON has all."""
 
@@ -94,33 +94,27 @@ def show(console: Console, found: Hindsight, timezone: str) -> None:
     if not found.episodes:
         console.print("No trigger would have fired.")
     else:
-        console.print(_episodes(found, zone))
+        _episodes(console, found, zone)
     if found.overloads:
-        console.print(_overloads(found, zone))
+        _overloads(console, found, zone)
     console.print("; ".join(_sentences(found)) + ".")
     if found.alarms:
-        console.print(_alarms(found))
+        _alarms(console, found)
 
 
-def _table(title: str, *columns: str) -> Table:
-    """Names are broken over lines rather than cut: a cut one cannot be looked for."""
-    return Table(*(Column(name, overflow="fold", no_wrap=name in _WHOLE) for name in columns), title=title)
-
-
-def _episodes(found: Hindsight, zone: ZoneInfo) -> Table:
-    table = _table("Episodes", "trigger, on what", "its life", "weeks", "what it announced")
+def _episodes(console: Console, found: Hindsight, zone: ZoneInfo) -> None:
+    rows = []
     for one in found.episodes[:SHOWN]:
         life = [f"{kind} {_at(at, zone)}" for kind, at in one.moves if kind != "updated"]
         marks = [name for name, is_so in (("shadow", one.shadow), ("grouped", one.grouped)) if is_so]
-        table.add_row(
-            escape(one.trigger) + (f" ({', '.join(marks)})" if marks else "") + "\n" + escape(one.scope),
-            "\n".join(life),
-            _span(one.weeks),
-            outcome(one),
-        )
-    if len(found.episodes) > SHOWN:
-        table.caption = f"{len(found.episodes) - SHOWN:,} more; --json has all"
-    return table
+        what = escape(one.trigger) + (f" ({', '.join(marks)})" if marks else "") + "\n" + escape(one.scope)
+        rows.append((what, "\n".join(life), _span(one.weeks), outcome(one)))
+    columns = ("trigger, on what", "its life", "weeks", "what it announced")
+    print_table(console, columns, rows, f"Episodes, times in {zone}", _WHOLE, _more(len(found.episodes)))
+
+
+def _more(number: int) -> str:
+    return f"{number - SHOWN:,} more; --json has all" if number > SHOWN else ""
 
 
 def _span(weeks: list[str]) -> str:
@@ -134,19 +128,22 @@ def outcome(one: Told) -> str:
     return {"did-not": "did not come", "undecided": "not over yet"}.get(one.outcome, "nothing to judge it by")
 
 
-def _overloads(found: Hindsight, zone: ZoneInfo) -> Table:
-    table = _table("What came true", "overload of", "weeks", "since", "announced", "by", "lead")
+def _overloads(console: Console, found: Hindsight, zone: ZoneInfo) -> None:
+    rows = []
     for one in found.overloads:
         weeks = one.first if one.first == one.last else f"{one.first} – {one.last}"
-        table.add_row(
-            escape(one.of),
-            f"due {weeks}" if one.kind == "work" else weeks,
-            _at(one.at, zone),
-            _at(one.warned, zone) if one.warned else "never",
-            escape(one.by or ""),
-            _weeks(one.lead) if one.lead is not None else "",
+        rows.append(
+            (
+                escape(one.of),
+                f"due {weeks}" if one.kind == "work" else weeks,
+                _at(one.at, zone),
+                _at(one.warned, zone) if one.warned else "never",
+                escape(one.by or ""),
+                _weeks(one.lead) if one.lead is not None else "",
+            )
         )
-    return table
+    columns = ("overload of", "weeks", "since", "announced", "by", "lead")
+    print_table(console, columns, rows, f"What came true, times in {zone}", _WHOLE)
 
 
 def _sentences(found: Hindsight) -> Iterator[str]:
@@ -165,13 +162,11 @@ def _sentences(found: Hindsight) -> Iterator[str]:
         yield f"{score.undecided} not over yet"
 
 
-def _alarms(found: Hindsight) -> Table:
-    table = _table("Alarms per owner and week", "owner", "week", "asked singly", "grouped")
-    for (owner, week), (singly, grouped) in list(found.alarms.items())[:SHOWN]:
-        table.add_row(escape(owner), week, str(singly), str(grouped))
-    if len(found.alarms) > SHOWN:
-        table.caption = f"{len(found.alarms) - SHOWN:,} more; --json has all"
-    return table
+def _alarms(console: Console, found: Hindsight) -> None:
+    first = list(found.alarms.items())[:SHOWN]
+    rows = [(escape(owner), week, str(singly), str(grouped)) for (owner, week), (singly, grouped) in first]
+    columns = ("owner", "week", "asked singly", "grouped")
+    print_table(console, columns, rows, "Alarms per owner and week", more=_more(len(found.alarms)))
 
 
 def _at(moment: datetime, zone: ZoneInfo) -> str:

@@ -5,10 +5,10 @@ from datetime import date
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from headroom.replay import Replay
 from headroom.replay_forecasts import ForecastDay
+from headroom.tables import print_table
 from services.capacity.domain.drift import ALARM
 from shared.schemas.forecast import EVERYTHING, Forecast
 from shared.schemas.plan import Plan
@@ -18,21 +18,23 @@ def show(console: Console, plan: Plan, found: Replay) -> None:
     """A table of the quarters, and of the segments in which discounts drifted; nothing where nothing was forecast."""
     quarters = [one for one in found.forecasts if one.segment == EVERYTHING and (one.lines or one.target)]
     if quarters:
-        table = Table("quarter", f"bookings ({plan.currency})", "of target", "margin", "target", "overload", "at risk")
-        for one in quarters:
-            table.add_row(
+        money = [f"{name} ({plan.currency})" for name in ("bookings", "overload", "at risk")]
+        rows = [
+            (
                 one.period, f"{one.bookings:,.0f}", _of_target(one), _percent(one.margin_share),
                 _percent(one.target.margin if one.target else None), f"{one.overload_cost:,.0f}",
                 f"{one.revenue_at_risk:,.0f}",
-            )  # fmt: skip
-        console.print(table)
+            )
+            for one in quarters
+        ]  # fmt: skip
+        print_table(console, ("quarter", money[0], "of target", "margin", "target", *money[1:]), rows)
     drifting = list(_drifting(found))
     if drifting:
-        table = Table("discounts drift in", "segment", "first seen on", "by", "CUSUM")
+        seen_on = []
         for period, segment, day, seen in drifting:
             drift, cusum = _percent(seen.discount_drift), f"{seen.discount_cusum or 0.0:.1f}"
-            table.add_row(period, escape(segment or "(none)"), str(day), drift, cusum)
-        console.print(table)
+            seen_on.append((period, escape(segment or "(none)"), str(day), drift, cusum))
+        print_table(console, ("discounts drift in", "segment", "first seen on", "by", "CUSUM"), seen_on)
 
 
 def margins(found: Replay) -> dict[str, list[float]]:

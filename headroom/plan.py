@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from headroom import plan_diff, plan_draft, plan_history, plan_paper
 from headroom.days import any_day, day
 from headroom.door import Door, Patience, Refused
 from headroom.files import cannot_be_read
 from headroom.load_files import read_events
+from headroom.tables import print_table, screen
 from headroom.under_way import Tell, under_way
 from shared.errors import BadInput, PlanError
+from shared.numbers import amount, number
 from shared.schemas.plan import Plan
 from shared.schemas.plan_file import parse_plan, plan_json_schema, plan_sha256
 from shared.schemas.plan_pools import BudgetPool, Pool, QueuePool, WorkPool
@@ -81,7 +81,7 @@ def check(
         print(json.dumps(sound | {"on_paper": paper.told()}))
     else:
         _show(plan)
-        plan_paper.show(Console(), plan, paper)
+        plan_paper.show(screen(), plan, paper)
     if feasible and not paper.feasible:
         raise typer.Exit(3)
 
@@ -112,7 +112,7 @@ def diff(
     if as_json:
         print(json.dumps(found.told()))
     else:
-        plan_diff.show(Console(), found)
+        plan_diff.show(screen(), found)
 
 
 @app.command()
@@ -225,25 +225,26 @@ def _count(number: int, noun: str) -> str:
 
 
 def _show(plan: Plan) -> None:
-    console = Console()
+    console = screen()
     console.print(
         f"[bold]{escape(plan.plan)}[/bold] is a sound plan: {_count(len(plan.products), 'product')}, "
         f"{_count(len(plan.stages), 'stage')}, {_count(len(plan.work), 'work item')}, "
         f"{_count(plan.horizon_weeks, 'week')}, {plan.currency}"
     )
-    pools = Table("pool", "kind", "capacity", "owner", "asked by")
+    pools = []
     for name, pool in plan.pools.items():
         asking = list(dict.fromkeys(product for product, _ in plan.needs_on(name)))
         asking += [work for work, item in plan.work.items() if item.pool == name]
         owner = plan.people[pool.owner].name
-        pools.add_row(*map(escape, (name, pool.kind, _capacity(pool), owner, ", ".join(asking) or "nothing")))
-    console.print(pools)
-    triggers = Table("trigger", "when", "for", "severity", "decide within")
+        cells = (name, pool.kind, _capacity(pool), owner, ", ".join(asking) or "nothing")
+        pools.append([escape(cell) for cell in cells])
+    print_table(console, ("pool", "kind", "capacity", "owner", "asked by"), pools)
+    triggers = []
     for trigger in plan.triggers:
         limits = [_length(trigger.for_), trigger.severity, _length(trigger.ask.decide_within)]
-        triggers.add_row(*map(escape, (trigger.trigger, trigger.when, *limits)))
-    if plan.triggers:
-        console.print(triggers)
+        triggers.append([escape(cell) for cell in (trigger.trigger, trigger.when, *limits)])
+    if triggers:
+        print_table(console, ("trigger", "when", "for", "severity", "decide within"), triggers)
     for product in (name for name, sold in plan.products.items() if not sold.needs):
         console.print(f"{escape(product)} has no needs: its deals are counted and listed as untethered")
 
@@ -254,8 +255,9 @@ def _length(duration: timedelta | None) -> str:
 
 def _capacity(pool: Pool) -> str:
     if isinstance(pool, WorkPool):
-        return f"{pool.capacity.per_week:g} {pool.unit} a week"
+        return f"{amount(pool.capacity.per_week, pool.unit)} a week"
     if isinstance(pool, QueuePool):
-        return f"{pool.queue.agents:g} agents, {pool.queue.share:.0%} within {pool.queue.answer_within_minutes:g} min"
+        minutes = amount(pool.queue.answer_within_minutes, "min")
+        return f"{number(pool.queue.agents)} agents, {pool.queue.share:.0%} within {minutes}"
     store = pool.budget if isinstance(pool, BudgetPool) else pool.stock
-    return f"{store.level:g} {pool.unit}"
+    return amount(store.level, pool.unit)

@@ -6,9 +6,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from headroom.plan_paper import OnPaper, on_paper, spans
+from headroom.tables import print_table
+from shared.numbers import exact, more, number
 from shared.schemas.plan import Plan
 
 _MOVES = 1e-6
@@ -130,7 +131,7 @@ def _brief(value: Any) -> str:
         return "{" + ", ".join(f"{key}: {_brief(one)}" for key, one in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_brief, value)) + "]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return exact(value) if isinstance(value, float) else str(value)
 
 
 def show(console: Console, found: Difference) -> None:
@@ -148,11 +149,11 @@ def show(console: Console, found: Difference) -> None:
         console.print("On paper no position moves.")
         return
     console.print(f"On paper, from {found.now.as_of} on, these positions move:")
-    table = Table("pool", "weeks", "capacity", "demand", "most in", "headroom then")
+    rows = []
     for one in found.moved:
-        amounts = [f"{amount:+,.4g} {one.unit}" if amount else "same" for amount in (one.capacity, one.demand)]
-        then = f"from {one.headroom_was:,.4g} to {one.headroom_now:,.4g}"
-        table.add_row(*map(escape, (one.pool, spans(one.weeks), *amounts, one.worst_week, then)))
-    console.print(table)
+        amounts = [more(change, one.unit) if change else "same" for change in (one.capacity, one.demand)]
+        then = f"from {number(one.headroom_was)} to {number(one.headroom_now)} {one.unit}"
+        rows.append([escape(cell) for cell in (one.pool, spans(one.weeks), *amounts, one.worst_week, then)])
+    print_table(console, ("pool", "weeks", "capacity", "demand", "most in", "headroom then"), rows)
     if found.was.feasible != found.now.feasible:
         console.print("It becomes feasible." if found.now.feasible else "It is no longer feasible.")

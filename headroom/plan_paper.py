@@ -8,10 +8,11 @@ from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from headroom.tables import print_table
 from services.capacity.domain.pool import Depth
 from services.capacity.domain.projector import PlanInForce, Projector
+from shared.numbers import amount
 from shared.schemas.plan import Plan
 from shared.schemas.position import Position
 from shared.schemas.week import monday, week_of, weeks_between
@@ -167,16 +168,15 @@ def show(console: Console, plan: Plan, found: OnPaper) -> None:
             console.print(f"On paper, from {found.as_of} on, no pool is asked more than it can do.")
         return
     console.print(f"On paper, from {found.as_of} on, milestones and base load ask more than these pools can do:")
-    table = Table("pool", "weeks", "missing", "worst week", "can do then", "owner")
+    rows = []
     for short in found.shortages:
-        worst = f"{short.worst_week}: {short.worst_missing:,.4g} missing"
         cells = (
             short.pool,
             spans(short.weeks),
-            f"{short.missing:,.4g} {short.unit}",
-            worst,
-            f"{short.worst_capacity:,.4g}",
+            amount(short.missing, short.unit),
+            f"{short.worst_week}: {amount(short.worst_missing, short.unit)} missing",
+            amount(short.worst_capacity, short.unit),
             plan.people[short.owner].name,
         )
-        table.add_row(*map(escape, cells))
-    console.print(table)
+        rows.append([escape(cell) for cell in cells])
+    print_table(console, ("pool", "weeks", "missing", "worst week", "can do then", "owner"), rows)

@@ -8,13 +8,14 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
 from headroom.door import Refused, authorization, reason
+from headroom.tables import print_table, screen
 from headroom.under_way import under_way
 from shared.errors import BadInput, ConfigurationError, NotReady
+from shared.numbers import amount, number
 
 app = typer.Typer(help="Recalibrations: what episodes ask of whom by when.", no_args_is_help=True)
 
@@ -42,21 +43,12 @@ def list_recalibrations(
     if as_json:
         print(json.dumps(items))
         return
-    table = Table(
-        Column("id", no_wrap=True, min_width=36),
-        "state",
-        "severity",
-        "trigger",
-        "scope",
-        "weeks",
-        "decide by",
-        "owners",
-        "answers",
-    )
+    console = screen()
     for item in items:
-        said = item["recalibration"]
-        table.add_row(*map(escape, _row(item["state"], said, len(item["answers"]))))
-    Console().print(table if items else "No recalibrations.")
+        for line in _lines(item["state"], item["recalibration"], len(item["answers"])):
+            console.print(escape(line), highlight=False, soft_wrap=True)
+    if not items:
+        console.print("No recalibrations.")
 
 
 @app.command("show")
@@ -72,32 +64,40 @@ def show(
     if as_json:
         print(json.dumps(item))
         return
-    console, said = Console(), item["recalibration"]
+    console, said = screen(), item["recalibration"]
     console.print(
         f"[bold]{escape(said['trigger'])}[/bold] on {escape(said['scope'])}: {item['state']}", highlight=False
     )
     console.print(escape(said["summary"]), highlight=False)
-    facts = Table(show_header=False, box=None)
+    facts = Table(Column(no_wrap=True), Column(overflow="fold"), show_header=False, box=None)
     for name, value in _facts(said):
         facts.add_row(name, escape(value))
     console.print(facts)
     if said.get("cause"):
-        cause = Table("deal", "product", "probability", f"effort ({said.get('unit') or 'units'})", "share")
+        columns = ("deal", "product", "probability", f"effort ({said.get('unit') or 'units'})", "share")
+        cause = []
         for deal in said["cause"]:
-            numbers = (f"{deal.get('probability', 1.0):.0%}", f"{deal['effort']:,.4g}", f"{deal['share']:.0%}")
-            cause.add_row(escape(deal["deal"]), escape(deal.get("product", "")), *numbers)
-        console.print(cause)
+            numbers = (f"{deal.get('probability', 1.0):.0%}", number(deal["effort"]), f"{deal['share']:.0%}")
+            cause.append((escape(deal["deal"]), escape(deal.get("product", "")), *numbers))
+        print_table(console, columns, cause)
     for answer in item["answers"]:
         why = f": {answer['why']}" if answer.get("why") else ""
         console.print(escape(f"{_minute(answer['at'])}  {answer['by']} {answer['kind']}{why}"), highlight=False)
 
 
-def _row(state: str, said: dict[str, Any], answers: int) -> tuple[str, ...]:
-    owners = ", ".join(owner["id"] for owner in said.get("owners", []))
+def _lines(state: str, said: dict[str, Any], answers: int) -> tuple[str, ...]:
+    """Three lines rather than a row, which would be too wide for any screen: ids and names can be looked for."""
+    what = [f"{said['trigger']} on {said['scope']}", _weeks(said)]
+    asked = [
+        ", ".join(owner["id"] for owner in said.get("owners", [])) or "nobody is asked",
+        f"decide by {_minute(said['decide_by'])}" if said.get("decide_by") else "",
+        f"{answers} answer{'' if answers == 1 else 's'}" if answers else "",
+    ]
     return (
-        said["id"], state, said["severity"], said["trigger"], said["scope"], _weeks(said),
-        _minute(said.get("decide_by")), owners, str(answers or ""),
-    )  # fmt: skip
+        f"{said['id']}  {state:<9}  {said['severity']}",
+        "  " + ", ".join(filter(None, what)),
+        "  " + "; ".join(filter(None, asked)),
+    )
 
 
 def _weeks(said: dict[str, Any]) -> str:
@@ -118,10 +118,14 @@ def _facts(said: dict[str, Any]) -> list[tuple[str, str]]:
         ("informed", _people(said.get("inform"))),
         ("escalation", _people(said.get("escalation"))),
         ("if nobody decides", said.get("default_action") or ""),
-        ("presses on", ", ".join(f"{one['pool']} {one['effort']:,.4g}" for one in said.get("stressed", []))),
+        ("presses on", ", ".join(_stress(one) for one in said.get("stressed", []))),
         ("plan", said["plan"]),
     ]
     return [(name, value) for name, value in found if value]
+
+
+def _stress(one: dict[str, Any]) -> str:
+    return f"{one['pool']} {amount(one['effort'], one.get('unit', ''))}"
 
 
 def _people(people: list[dict[str, Any]] | None) -> str:
@@ -129,7 +133,8 @@ def _people(people: list[dict[str, Any]] | None) -> str:
 
 
 def _minute(moment: str | None) -> str:
-    return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M}" if moment else ""
+    """With its zone: ``2026-05-24 06:00 UTC``, ``2026-05-24 08:00 UTC+02:00``."""
+    return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M %Z}".rstrip() if moment else ""
 
 
 async def _listed(url: str, key: str | None, state: State, pool: str | None, limit: int) -> list[dict[str, Any]]:

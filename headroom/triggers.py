@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from headroom.plan import read_text
+from headroom.tables import print_table, screen
 from headroom.trigger_files import read_tests
 from headroom.trigger_runs import Outcome, run
 from services.triggers.domain.rules import Rule, compile_rules
 from shared.errors import PlanError
 from shared.schemas.plan_fields import WATCHED
 from shared.schemas.plan_file import parse_plan
+from shared.schemas.plan_triggers import Trigger
 from shared.schemas.plan_values import format_duration
 
 app = typer.Typer(help="Triggers: what a plan's triggers watch, and tests of them.", no_args_is_help=True)
@@ -37,16 +37,25 @@ def list_triggers(
     if as_json:
         print(json.dumps([_shape(rule) for rule in rules]))
         return
-    table = Table("trigger", "watches", "when", "clear", "for", "severity", "asks", "within")
+    rows = []
     for rule in rules:
         trigger = rule.trigger
         scopes = ", ".join(rule.scopes[:3]) + (f" and {len(rule.scopes) - 3} more" if len(rule.scopes) > 3 else "")
         owners = "nobody: in shadow" if trigger.shadow else ", ".join(trigger.ask.owners)
-        hold = " ".join(filter(None, (format_duration(trigger.for_) if trigger.for_ else None, trigger.of)))
-        within = format_duration(trigger.ask.decide_within)
-        cells = (trigger.trigger, f"{trigger.watch} {scopes}", trigger.when, trigger.clear or "", hold)
-        table.add_row(*map(escape, (*cells, trigger.severity, owners, within)))
-    Console().print(table)
+        cells = (
+            f"{trigger.trigger} ({trigger.severity})",
+            f"{trigger.watch} {scopes}",
+            _when(trigger),
+            f"{owners} within {format_duration(trigger.ask.decide_within)}",
+        )
+        rows.append([escape(cell) for cell in cells])
+    print_table(screen(), ("trigger", "watches", "when", "asks"), rows)
+
+
+def _when(trigger: Trigger) -> str:
+    hold = f" for {format_duration(trigger.for_)}" if trigger.for_ else ""
+    within = f" {trigger.of}" if trigger.of else ""
+    return f"{trigger.when}{hold}{within}" + (f"; clear: {trigger.clear}" if trigger.clear else "")
 
 
 @app.command("fields")
@@ -68,12 +77,10 @@ def fields(
     elif as_markdown:
         print("\n".join(_in_markdown()))
     else:
-        console = Console()
+        console = screen()
         for watch, watched in WATCHED.items():
-            table = Table("field", "unit", "meaning", title=f"watch: {watch}", title_justify="left")
-            for one in watched.fields:
-                table.add_row(*map(escape, (one.name, one.unit, one.meaning)))
-            console.print(table)
+            rows = [[escape(cell) for cell in (one.name, one.unit, one.meaning)] for one in watched.fields]
+            print_table(console, ("field", "unit", "meaning"), rows, title=f"watch: {watch}")
 
 
 def _in_markdown() -> Iterator[str]:
@@ -117,7 +124,7 @@ def _shape(rule: Rule) -> dict[str, object]:
 
 
 def _show(file: Path, outcomes: list[Outcome]) -> None:
-    console = Console()
+    console = screen()
     console.print(escape(str(file)), style="bold")
     for outcome in outcomes:
         console.print(f"  [green]ok[/green]      {escape(outcome.test)}" if outcome.ok

@@ -54,7 +54,8 @@ def compared(before: Projector, told: Mapping[str, Any], laid: Laid, limit: int)
 
 def described(laid: Laid, plan: Plan) -> dict[str, Any]:
     """What the overlay was taken to mean: the plan it holds the book against, and how many deal lines were changed."""
-    return {"plan_changed": laid.in_force.plan is not plan, "deal_lines": [figure(float(n)) for n in laid.lines]}
+    changed, lines = laid.in_force.plan is not plan, [figure(float(n)) for n in laid.lines]
+    return {"plan_changed": changed, "deal_lines": lines, "currency": laid.in_force.plan.currency}
 
 
 def _weight(now: Position | None, then: Position | None) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from services.triggers.domain.rules import BOOK, Rule
 from services.triggers.domain.sights import PoolSight, ReportSight, SignalSight
 from services.triggers.domain.sights_of_sales import DealSight, ForecastSight, MilestoneSight
 from services.triggers.domain.table import Table
+from shared.numbers import number
 from shared.schemas.episode import Episode
 from shared.schemas.plan_conditions import Condition
 from shared.schemas.position import Position
@@ -98,7 +99,7 @@ def values_of(rule: Rule, row: Row) -> dict[str, float | str]:
 
 def _values(rule: Rule, row: Row) -> str:
     known = values_of(rule, row)
-    said = [f"{name} is {value if isinstance(value, str) else format(value, ',.4g')}" for name, value in known.items()]
+    said = [f"{name} is {value if isinstance(value, str) else number(value)}" for name, value in known.items()]
     unknown = [f"{name} is unknown" for name in sorted(rule.fields - known.keys())]
     return ", ".join(said + unknown)
 

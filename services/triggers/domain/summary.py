@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from services.triggers.domain.episodes import Step
 from services.triggers.domain.findings import Findings
+from shared.numbers import number
 from shared.schemas.plan_fields import NEVER, WATCHED
 from shared.schemas.plan_triggers import Trigger
 from shared.schemas.position import TopDeal
@@ -77,7 +78,7 @@ def _said(watch: str, values: Mapping[str, float | str]) -> Iterator[str]:
 def _number(value: float, unit: str) -> str:
     if unit in ("share", "probability"):
         return f"{value:.0%}"
-    return f"{value:,.3g} {unit}" if abs(value) < 1000 else f"{value:,.0f} {unit}"
+    return f"{number(value, 3)} {unit}"
 
 
 def _shortage(pool: str, found: Findings) -> str:

@@ -92,6 +92,8 @@ def test_the_command_prints_tables_and_writes_one_page_that_needs_nothing_else(f
     assert "Margin as a share of bookings" in html
     assert "discounts drift in" in done.stdout
     assert "2026-Q2" in done.stdout
+    assert "Episodes, times in Europe/" in done.stdout
+    assert "at risk (EUR)" in done.stdout
     assert "http" not in html
     assert "src=" not in html
 

@@ -114,8 +114,9 @@ def test_worse_is_red_and_better_green():
     position = {"capacity": 100.0, "booked": 20.0, "expected": 50.0, "utilisation": 0.7, "overload": 0.1, "late": 0.0}
     answer = {
         "what_if": "more", "plan": "p@1", "plan_changed": False, "as_of": "2026-03-30T08:00:00Z", "deal_lines": [3, 0],
-        "pools": [], "positions_changed": 7, "forecasts": [],
-        "positions": [{"pool": "eng", "week": "2026-W14", "before": position,
+        "pools": [], "positions_changed": 7, "currency": "EUR",
+        "forecasts": [{"period": "2026-Q2", "segment": "*", "before": {"bookings": 1.6e6}, "after": {"bookings": 2e6}}],
+        "positions": [{"pool": "eng", "week": "2026-W14", "unit": "hours", "before": position,
                        "after": position | {"capacity": 120.0, "overload": 0.4}}],
         "work": [{"work": "release", "before": {"due": "2026-W16", "finish": None, "slip_weeks": 3.0, "slip_mean": 3.2,
                                                 "late": 1.0}, "after": None}],
@@ -129,3 +130,6 @@ def test_worse_is_red_and_better_green():
     assert "change 2 of deals: 0 deal lines — nothing is meant by it" in text
     assert "6 further weeks change less" in text
     assert "beyond → –" not in text
+    assert "eng 2026-W14 (hours)" in text
+    assert "Forecasts, money in EUR" in text
+    assert "1,600,000 → \x1b[32m2,000,000\x1b[0m" in text

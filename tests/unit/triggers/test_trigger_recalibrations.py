@@ -95,6 +95,17 @@ def test_resolved_says_so() -> None:
     assert made[1].summary.startswith("implementation is settled")
 
 
+def test_a_large_number_is_written_out() -> None:
+    watched = {"watch": "report", "where": {}, "when": "report_age < 20000", "clear": None}
+    frames = [
+        at(hour, complete=True, report_ages={"implementation": age * 86_400.0}) for hour, age in ((0, 5), (9, 23456))
+    ]
+    assert [one.summary.partition(";")[0] for one in told(*frames, **watched)] == [
+        "implementation: report age is 5 days.",
+        "implementation is settled: report_age is 23,456.",
+    ]
+
+
 def test_the_last_responsible_moment_is_when_the_last_useful_hiring_week_ends() -> None:
     # 40 h in W18, 80 h in W19: three people, at 0.7 they make 73.5 h, so W19 must be their fifth week.
     later = [position(i, {4: 0.4, 5: 0.8}.get(i, 0.1)) for i in range(8)]
