@@ -36,8 +36,7 @@ def print_table(
     """Print ``rows`` of marked-up cells beneath the names of their ``columns``, and ``more`` beneath all.
 
     Where they do not fit beside each other, columns become narrower down to their longest word, those that are
-    ``whole`` to their longest line; then the widest, whose words are broken. What
-    is ``right`` ends there.
+    ``whole`` to their longest line; then the widest, whose words are broken. What is ``right`` is set to that side.
     """
     cells = [tuple(columns), *map(tuple, rows)]
     each = list(zip_longest(*cells, fillvalue=""))
