@@ -1,13 +1,12 @@
 """The database as commands of the operator use it: when it does not answer, that is said in words."""
 
-import errno
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import make_url
 
-from shared.db import DATABASE_ERRORS, create_engine, is_away
+from headroom.reasons import reason
+from shared.db import DATABASE_ERRORS, check_address, is_away
 from shared.errors import NotReady
 
 _NO_SUCH_TABLE = "42P01"
@@ -19,7 +18,7 @@ def database_answering(url: str) -> Iterator[None]:
 
     An address that is none is a ``ConfigurationError`` before anything is tried.
     """
-    create_engine(url)
+    check_address(url)
     try:
         yield
     except DATABASE_ERRORS as error:
@@ -29,7 +28,7 @@ def database_answering(url: str) -> Iterator[None]:
         if not is_away(error):
             raise
         do = "Start it, or look at user, password, host and name in HEADROOM_DATABASE_URL"
-        raise NotReady("the database does not answer", where=_place(url), why=why_away(error), do=do) from error
+        raise NotReady("the database does not answer", where=_place(url), why=reason(error), do=do) from error
 
 
 def _place(url: str) -> str:
@@ -37,11 +36,3 @@ def _place(url: str) -> str:
     parts = make_url(url)
     host = parts.host or parts.query.get("host") or "127.0.0.1"
     return f"{host}:{parts.port or 5432}/{parts.database or ''}"
-
-
-def why_away(error: BaseException) -> str:
-    """In words, without the statement or the address: that one may hold a password."""
-    if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
-        return os.strerror(error.errno).lower()
-    within = getattr(error, "orig", None) or error
-    return str(getattr(within, "__cause__", None) or getattr(within, "strerror", None) or within) or "no answer in time"

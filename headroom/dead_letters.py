@@ -16,10 +16,10 @@ from rich.table import Table
 from headroom.letters import Entry, contents, standing
 from headroom.log import answering
 from headroom.redrive import Choice, choose, put_back
-from headroom.settings import settings
 from headroom.under_way import under_way
 from shared.errors import BadInput
 from shared.schemas.dead_letter import DeadLetter
+from shared.settings import Settings, read_settings
 
 app = typer.Typer(help="What could not be used: list it, show it, put it back.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -55,7 +55,7 @@ def show(
     letter: Annotated[str, typer.Argument(help="As `list --each` names it: inbox.v1/3/120.")], as_json: Json = False
 ) -> None:
     """Show one dead letter: where it came from, why it could not be used, and the original bytes."""
-    kafka = settings().kafka
+    kafka = read_settings(Settings).kafka
 
     async def find() -> tuple[Entry, DeadLetter] | None:
         wanted = [entry for entry in await standing(kafka) if letter in (entry.id, entry.former)]
@@ -88,7 +88,7 @@ def redrive(
     if letters:
         entries = _named(entries, letters)
     choice = choose(entries, limit=limit, most_attempts=max_attempts)
-    kafka = settings().kafka
+    kafka = read_settings(Settings).kafka
     if not dry_run and choice.back:
         with answering(kafka):
             asyncio.run(put_back(kafka, choice.back))
@@ -96,7 +96,7 @@ def redrive(
 
 
 def _standing(reason: str | None, topic: str | None, since: datetime | None, *, quiet: bool) -> list[Entry]:
-    kafka = settings().kafka
+    kafka = read_settings(Settings).kafka
     with answering(kafka), under_way("Reading the dead letters …", quiet=quiet):
         found = asyncio.run(standing(kafka))
     begin = since.replace(tzinfo=UTC) if since is not None and since.tzinfo is None else since

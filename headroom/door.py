@@ -5,9 +5,7 @@ that doubles. Sending something twice is harmless: the door's readers drop what 
 """
 
 import asyncio
-import errno
 import json
-import os
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from typing import Any, Self
 import aiohttp
 import msgspec
 
+from headroom.reasons import reason
 from shared.errors import ConfigurationError, HeadroomError, NotReady
 
 BATCH = "application/cloudevents-batch+json"
@@ -131,20 +130,6 @@ def authorization(key: str | None) -> dict[str, str]:
         do = "Copy it anew into --key or HEADROOM_API_KEY."
         raise ConfigurationError("the API key has a character in it that no key has", do=do)
     return {"Authorization": f"Bearer {key}"} if key else {}
-
-
-def reason(error: Exception) -> str:
-    """Why there was no answer, in words: what client and system call it inside is of no use to whoever reads it."""
-    within: BaseException = error
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        within = error.certificate_error
-    elif isinstance(error, aiohttp.ClientConnectorError):
-        within = error.os_error
-    if isinstance(within, TimeoutError):
-        return "no answer in time"
-    if isinstance(within, OSError) and within.errno is not None and within.errno in errno.errorcode:
-        return os.strerror(within.errno).lower()
-    return getattr(within, "strerror", None) or str(within) or type(within).__name__
 
 
 def _refusal(status: int, where: str, answer: bytes) -> Refused:

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from headroom.database import database_answering
-from headroom.settings import settings
 from shared.access import SCOPES, api_keys, hash_key, new_key
 from shared.db import create_engine
 from shared.errors import BadInput
+from shared.settings import Settings, read_settings
 
 app = typer.Typer(help="API keys: make, list and revoke them.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -83,7 +83,7 @@ def revoke(key_id: Annotated[str, typer.Argument(help="The id that `headroom key
 
 async def execute(query: sa.Executable) -> Sequence[Any]:
     """Run one statement in its own transaction against the configured database and return its rows."""
-    url = settings().database_url
+    url = read_settings(Settings).database_url
     with database_answering(url):
         engine = create_engine(url)
         try:

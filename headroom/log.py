@@ -13,11 +13,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
     GroupLoadInProgressError,
-    KafkaConnectionError,
     KafkaError,
     NotCoordinatorForGroupError,
 )
 
+from headroom.reasons import reason
 from shared.errors import NotReady
 from shared.kafka import connection_options
 from shared.settings import KafkaSettings
@@ -25,13 +25,6 @@ from shared.streams.shards import Record
 from shared.topics import Topic
 
 T = TypeVar("T")
-
-
-def why(failure: KafkaError) -> str:
-    """In words; how the client names addresses inside is of no use to whoever reads it."""
-    if isinstance(failure, KafkaConnectionError):
-        return "no broker can be reached there"
-    return str(failure) or type(failure).__name__
 
 
 @contextmanager
@@ -43,7 +36,7 @@ def answering(kafka: KafkaSettings) -> Iterator[None]:
         raise NotReady(
             "the broker does not answer as it should",
             where=kafka.bootstrap,
-            why=why(failure),
+            why=reason(failure),
             do="`headroom doctor` says what is the matter",
         ) from failure
 

@@ -1,8 +1,8 @@
 """``headroom migrate``: bring the database's tables to this version."""
 
 from headroom.database import database_answering
-from headroom.settings import settings
 from shared.db import upgrade
+from shared.settings import Settings, read_settings
 
 
 def migrate() -> None:
@@ -10,7 +10,7 @@ def migrate() -> None:
 
     Tables of a newer version are left as they are, so that one can go back to this one: migrations only add.
     """
-    url = settings().database_url
+    url = read_settings(Settings).database_url
     with database_answering(url):
         newer = upgrade(url)
     if newer is None:

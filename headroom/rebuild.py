@@ -21,10 +21,9 @@ from headroom.log import answering
 from headroom.rebuild_cells import Rebuilt, Tell, rebuild_cells
 from headroom.rebuild_models import Emptied, empty_models, part_done
 from headroom.rebuild_places import SetBack, set_back_episodes, set_back_groups
-from headroom.settings import settings
 from shared.db import create_engine
 from shared.errors import ConfigurationError
-from shared.settings import KafkaSettings, Settings
+from shared.settings import KafkaSettings, Settings, read_settings
 
 LOOK_EVERY = 0.5
 
@@ -53,7 +52,7 @@ def rebuild(
 
     After a topic was recreated or truncated: `headroom rebuild all`. It may be repeated.
     """
-    given = settings()
+    given = read_settings(Settings)
     _ask(what, yes)
     console = Console(stderr=True)
     with answering(given.kafka):

@@ -11,7 +11,8 @@ import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
-from headroom.door import Refused, authorization, reason
+from headroom.door import Refused, authorization
+from headroom.reasons import reason
 from headroom.tables import print_table, screen
 from headroom.under_way import under_way
 from shared.errors import BadInput, ConfigurationError, NotReady

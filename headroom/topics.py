@@ -18,11 +18,10 @@ from aiokafka.errors import KafkaError, for_code
 from rich.console import Console
 from rich.table import Table
 
-from headroom.log import why
-from headroom.settings import settings
+from headroom.reasons import reason
 from shared.errors import ConfigurationError, NotReady
 from shared.kafka import connection_options
-from shared.settings import KafkaSettings
+from shared.settings import KafkaSettings, Settings, read_settings
 from shared.topics import ALL, DEALS, Topic
 
 app = typer.Typer(help="Topics on the broker: create what is missing, or show how they differ.", no_args_is_help=True)
@@ -43,7 +42,7 @@ class Difference:
 @app.command("apply")
 def apply_command(as_json: Json = False) -> None:
     """Create missing topics and put settings right; says what it did."""
-    done = asyncio.run(apply(settings().kafka))
+    done = asyncio.run(apply(read_settings(Settings).kafka))
     if as_json:
         print(json.dumps({"applied": [asdict(difference) for difference in done]}))
     elif done:
@@ -55,7 +54,7 @@ def apply_command(as_json: Json = False) -> None:
 @app.command("diff")
 def diff_command(as_json: Json = False) -> None:
     """Show how the broker's topics differ from what is declared; ends with 3 when they do."""
-    found = asyncio.run(diff(settings().kafka))
+    found = asyncio.run(diff(read_settings(Settings).kafka))
     if as_json:
         print(json.dumps({"differences": [asdict(difference) for difference in found]}))
     elif found:
@@ -202,7 +201,7 @@ async def _admin(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
         raise NotReady(
             "the broker does not answer",
             where=kafka.bootstrap,
-            why=why(failure),
+            why=reason(failure),
             do="Start it, or set HEADROOM_KAFKA__BOOTSTRAP to the one to use",
         ) from failure
     finally:

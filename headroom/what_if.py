@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import aiohttp
 import typer
 
-from headroom.door import Refused, authorization, reason
+from headroom.door import Refused, authorization
 from headroom.plan import read_text
+from headroom.reasons import reason
 from headroom.under_way import under_way
 from headroom.what_if_screen import show
 from shared.errors import BadInput, ConfigurationError, NotReady, PlanError

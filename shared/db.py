@@ -44,21 +44,7 @@ def create_engine(url: str, *, pool_size: int = 5) -> AsyncEngine:
     session and frees its locks, the client takes its connections for closed. How long a statement may take is not
     bounded, for migrations and rebuilds are statements, too.
     """
-    if not url:
-        raise ConfigurationError(
-            "the database address is not set",
-            where="HEADROOM_DATABASE_URL",
-            do="Give it as postgresql+asyncpg://user@host/database; `make up` prints the line for its own",
-        )
-    if not url.startswith("postgresql+asyncpg://"):
-        shown = url.split("://", 1)[0]
-        raise ConfigurationError(
-            "the database address is not usable",
-            where="HEADROOM_DATABASE_URL",
-            why=f"it begins with {shown!r}",
-            do="Give it as postgresql+asyncpg://user@host/database.",
-        )
-    _check_port(url)
+    check_address(url)
     engine = create_async_engine(
         url,
         pool_size=pool_size,
@@ -73,8 +59,22 @@ def create_engine(url: str, *, pool_size: int = 5) -> AsyncEngine:
     return engine
 
 
-def _check_port(url: str) -> None:
-    """Refuses a port that is none, which driver and system would answer with errors of their own kinds."""
+def check_address(url: str) -> None:
+    """Raises ``ConfigurationError`` for an address that is none, before anything is tried with it."""
+    if not url:
+        raise ConfigurationError(
+            "the database address is not set",
+            where="HEADROOM_DATABASE_URL",
+            do="Give it as postgresql+asyncpg://user@host/database; `make up` prints the line for its own",
+        )
+    if not url.startswith("postgresql+asyncpg://"):
+        shown = url.split("://", 1)[0]
+        raise ConfigurationError(
+            "the database address is not usable",
+            where="HEADROOM_DATABASE_URL",
+            why=f"it begins with {shown!r}",
+            do="Give it as postgresql+asyncpg://user@host/database.",
+        )
     try:
         port = make_url(url).port
         possible = port is None or 0 < port <= 65535
@@ -138,8 +138,8 @@ def is_away(error: BaseException) -> bool:
 
     Nor can one that refuses a password or is not made yet: somebody sees to it, and nothing is lost by waiting.
     """
-    of_driver = _of_driver(error)
-    if isinstance(of_driver, asyncpg.InterfaceError) and isinstance(of_driver, ValueError):
+    own = of_driver(error)
+    if isinstance(own, asyncpg.InterfaceError) and isinstance(own, ValueError):
         return False  # a value that cannot be sent, which no database would take
     if isinstance(error, exc.DBAPIError):
         if error.connection_invalidated or isinstance(error, exc.InterfaceError):
@@ -160,10 +160,10 @@ def is_away(error: BaseException) -> bool:
     )
 
 
-def _of_driver(error: BaseException) -> BaseException:
+def of_driver(error: BaseException) -> BaseException:
     """The driver's own error: SQLAlchemy has one name for a wrong password and a full disk."""
     within = getattr(error, "orig", None)
-    return getattr(within, "__cause__", None) or error
+    return getattr(within, "__cause__", None) or within or error
 
 
 async def patiently(what: str, action: Callable[[], Awaitable[T]], waiting: Callable[[], None] | None = None) -> T:
@@ -179,7 +179,7 @@ async def patiently(what: str, action: Callable[[], Awaitable[T]], waiting: Call
             if not is_away(error):
                 raise
             log.warning(
-                "the database is away, trying again", doing=what, seconds=wait, error=type(_of_driver(error)).__name__
+                "the database is away, trying again", doing=what, seconds=wait, error=type(of_driver(error)).__name__
             )
         if waiting is not None:
             waiting()

@@ -6,7 +6,7 @@ from typing import Final
 import structlog
 
 from shared.schemas.plan import Plan
-from shared.schemas.published_plan import decode
+from shared.schemas.published_plan import decode, name_of_key
 from shared.streams import metrics
 from shared.streams.dead_letters import UNREADABLE
 from shared.streams.shards import Record
@@ -34,7 +34,7 @@ class PublishedPlans:
     def add(self, record: Record) -> None:
         """Take in one record of ``plans.v1``; one without a value takes its plan back."""
         with self._lock:
-            name = (record.key or b"").decode(errors="backslashreplace")
+            name = name_of_key(record.key)
             self._forget(name)
             if record.value is None:
                 return

@@ -3,14 +3,16 @@
 Names are ``HEADROOM_`` plus the field, nested fields joined by two underscores: ``HEADROOM_KAFKA__BOOTSTRAP``.
 """
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
-from pydantic import BaseModel, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from shared.clock import Clock, HeldClock, VirtualClock, WallClock
+from shared.errors import ConfigurationError
 
 
 class KafkaSettings(BaseModel):
@@ -102,3 +104,22 @@ class Settings(BaseSettings):
     bootstrap_key_hash: str = Field(
         "", description="SHA-256 (hex) of the first API key, which has every scope; empty: none"
     )
+
+
+Some = TypeVar("Some", bound=Settings)
+
+
+def read_settings(kind: type[Some]) -> Some:
+    """The settings of the environment. Raises ConfigurationError, which names what is wrong by its variables."""
+    try:
+        return kind()
+    except ValidationError as error:
+        wrong = [f"HEADROOM_{'__'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors()]
+        raise ConfigurationError("; ".join(wrong), do=_DO) from None
+    except SettingsError as error:
+        field = re.search(r'field "(\w+)"', str(error))
+        name = f"HEADROOM_{field[1].upper()}" if field else "a setting"
+        raise ConfigurationError(f"{name}, or what begins with it, should be JSON and is not", do=_DO) from None
+
+
+_DO = "Correct what is named; docs/guide/operations.md lists every setting."

@@ -11,7 +11,8 @@ from aiokafka.errors import KafkaError
 
 from headroom import topics
 from headroom.checks.finding import Finding
-from headroom.log import admin, why
+from headroom.log import admin
+from headroom.reasons import reason
 from headroom.topics import Difference
 from shared.errors import HeadroomError
 from shared.kafka import connection_options
@@ -32,11 +33,9 @@ async def look(kafka: KafkaSettings) -> tuple[bool, list[Finding]]:
         async with asyncio.timeout(ANSWER_WITHIN), admin(kafka, ANSWER_WITHIN) as client:
             about = await _about(client)
     except (KafkaError, OSError, TimeoutError) as error:
-        reason = (
-            why(error) if isinstance(error, KafkaError) else str(error) or f"no answer within {ANSWER_WITHIN:.0f} s"
-        )
+        told = f"no answer within {ANSWER_WITHIN:.0f} s" if isinstance(error, TimeoutError) else reason(error)
         do = f"Start it, or look at HEADROOM_KAFKA__BOOTSTRAP, _SECURITY_PROTOCOL ({kafka.security_protocol}) and keys"
-        return False, [Finding("broker", "problem", f"{kafka.bootstrap} does not answer: {reason}", _WITHOUT, do)]
+        return False, [Finding("broker", "problem", f"{kafka.bootstrap} does not answer: {told}", _WITHOUT, do)]
     findings = [about]
     try:
         differences = await topics.diff(kafka)

@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 
 from headroom.checks.finding import Finding
 from headroom.checks.machine import clock
-from headroom.database import why_away
+from headroom.reasons import reason
 from shared.db import DATABASE_ERRORS, MIGRATIONS, create_engine
 from shared.errors import ConfigurationError
 
@@ -41,7 +41,7 @@ async def look(url: str) -> tuple[bool, list[Finding]]:
         return False, [Finding("database", "problem", f"{error.what} ({error.why})", _WITHOUT, error.do)]
     except DATABASE_ERRORS as error:
         # Its message, not its statement or its address: that one may hold a password.
-        why = f"no answer within {ANSWER_WITHIN:.0f} s" if isinstance(error, TimeoutError) else why_away(error)
+        why = f"no answer within {ANSWER_WITHIN:.0f} s" if isinstance(error, TimeoutError) else reason(error)
         do = "Start it, or look at user, password, host and name in HEADROOM_DATABASE_URL"
         return False, [Finding("database", "problem", f"does not answer: {why}", _WITHOUT, do)]
     return True, [_version(about), _migrations(about.revision), clock("the database", about.ahead)]

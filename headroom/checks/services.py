@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from headroom.checks.finding import Finding
 from headroom.checks.machine import clock
-from headroom.door import reason
+from headroom.reasons import reason
 from shared.errors import ConfigurationError
 
 ANSWER_WITHIN = 5.0

@@ -4,11 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
-
-from headroom.settings import wrong_settings
-from shared.settings import ClockSettings, Settings
+from shared.settings import ClockSettings, Settings, read_settings
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
@@ -20,10 +16,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
             sources["env_settings"].env_vars = {name.lower(): value for name, value in environment.items()}
             return (sources["env_settings"],)
 
-    try:
-        return Given()
-    except (ValidationError, SettingsError) as error:
-        raise wrong_settings(error) from None
+    return read_settings(Given)
 
 
 def clock_environment(clock: ClockSettings, start_file: Path) -> dict[str, str]:

@@ -14,6 +14,7 @@ from services.capacity.app import FoldProcess, ProjectProcess
 from services.capacity.settings import CapacitySettings
 from services.capacity.views_app import ViewsProcess
 from shared import process, telemetry
+from shared.settings import read_settings
 
 
 class Process(Protocol):
@@ -34,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m services.capacity", description=__doc__)
     parser.add_argument("process", choices=sorted(PROCESSES))
     name = parser.parse_args().process
-    settings = CapacitySettings()
+    settings = read_settings(CapacitySettings)
     telemetry.start(settings, name)
     process.run(lambda stop: PROCESSES[name](settings).run(stop), settings.kafka)
 

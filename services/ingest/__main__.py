@@ -5,6 +5,7 @@ import argparse
 from services.ingest.app import run_door, run_normaliser
 from services.ingest.settings import IngestSettings
 from shared import process, telemetry
+from shared.settings import read_settings
 
 PROCESSES = {"door": run_door, "normalise": run_normaliser}
 
@@ -14,7 +15,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m services.ingest", description=__doc__)
     parser.add_argument("process", choices=sorted(PROCESSES))
     name = parser.parse_args().process
-    settings = IngestSettings()
+    settings = read_settings(IngestSettings)
     telemetry.start(settings, name)
     process.run(lambda stop: PROCESSES[name](settings, stop), settings.kafka)
 

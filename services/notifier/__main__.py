@@ -6,6 +6,7 @@ from services.notifier.app import create_app
 from services.notifier.settings import NotifierSettings
 from shared import process, telemetry
 from shared.db import patiently, upgrade
+from shared.settings import read_settings
 
 
 async def main(settings: NotifierSettings, stop: asyncio.Event) -> None:
@@ -23,6 +24,6 @@ async def main(settings: NotifierSettings, stop: asyncio.Event) -> None:
 
 
 if __name__ == "__main__":
-    settings = NotifierSettings()
+    settings = read_settings(NotifierSettings)
     telemetry.start(settings, "notifier")
     process.run(lambda stop: main(settings, stop), settings.kafka)

@@ -27,5 +27,10 @@ class PublishedPlan(msgspec.Struct, kw_only=True):
         return f"{self.id}@{self.version}"
 
 
+def name_of_key(key: bytes | None) -> str:
+    """The name under which a record lies, also one that is no plan."""
+    return (key or b"").decode(errors="backslashreplace")
+
+
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(PublishedPlan).decode

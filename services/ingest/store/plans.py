@@ -99,7 +99,7 @@ class Plans:
             unreadable: set[str] = set()
             while await consumer.position(partition) < end:
                 for record in (await consumer.getmany(partition, timeout_ms=200)).get(partition, []):
-                    name = (record.key or b"").decode(errors="backslashreplace")
+                    name = published_plan.name_of_key(record.key)
                     found.pop(name, None)
                     unreadable.discard(name)
                     if record.value is not None:
